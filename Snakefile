@@ -1,0 +1,27 @@
+"""Ribcage: from NIH's chest films to a report that can be trusted, rerun and explained."""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/lungs.smk"
+include: "rules/models.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    """Build everything that params.yaml asks for, up to the report."""
+    default_target: True
+    input:
+        "reports/index.html",
+
+
+onsuccess:
+    provenance.commit()
+
+
+onerror:
+    provenance.commit()

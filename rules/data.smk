@@ -1,0 +1,123 @@
+"""Films and tables: from the source to rows that are curated and split."""
+
+
+rule draw_phantoms:
+    """Draw chest films with known lungs, findings and labels, in NIH's layout."""
+    input:
+        stamp=".stamps/draw_phantoms",
+    output:
+        share=directory("data/phantoms"),
+    log:
+        "logs/draw_phantoms.log",
+    benchmark:
+        "benchmarks/draw_phantoms.tsv"
+    threads: workflow.cores
+    params:
+        films=config["draw_phantoms"]["films"],
+        films_per_batch=config["draw_phantoms"]["films_per_batch"],
+        size_px=config["draw_phantoms"]["size_px"],
+        quality_faults=config["draw_phantoms"]["quality_faults"],
+        test_share=config["draw_phantoms"]["test_share"],
+        seed=config["draw_phantoms"]["seed"],
+    script:
+        "../scripts/draw_phantoms.py"
+
+
+rule fetch_tables:
+    """Take labels, boxes, lists and blacklists from the source."""
+    input:
+        stamp=".stamps/fetch_tables",
+        source=config["source"]["origin"],
+    output:
+        tables=directory("data/raw/tables"),
+    log:
+        "logs/fetch_tables.log",
+    benchmark:
+        "benchmarks/fetch_tables.tsv"
+    params:
+        kind=config["source"]["kind"],
+    script:
+        "../scripts/fetch_tables.py"
+
+
+rule fetch_images:
+    """Take one archive of films from the source."""
+    input:
+        stamp=".stamps/fetch_images/{batch}",
+        source=config["source"]["origin"],
+    output:
+        archive="data/raw/images/{batch}.tar.gz",
+    log:
+        "logs/fetch_images/{batch}.log",
+    benchmark:
+        "benchmarks/fetch_images/{batch}.tsv"
+    resources:
+        downloads=1,
+    params:
+        kind=config["source"]["kind"],
+        batch="{batch}",
+        partial=config["fetch_images"]["partial"],
+    script:
+        "../scripts/fetch_images.py"
+
+
+rule index_images:
+    """Decode every film once and write one row an image."""
+    input:
+        stamp=".stamps/index_images",
+        tables="data/raw/tables",
+        batches=expand(FILMS, batch=BATCHES),
+    output:
+        images="data/interim/images.parquet",
+    log:
+        "logs/index_images.log",
+    benchmark:
+        "benchmarks/index_images.tsv"
+    threads: workflow.cores
+    params:
+        batch_names=BATCHES,
+        absent=config["index_images"]["absent"],
+        unlisted=config["index_images"]["unlisted"],
+    script:
+        "../scripts/index_images.py"
+
+
+rule curate_images:
+    """Drop what the blacklists name and what cannot be decoded, with a reason a row."""
+    input:
+        stamp=".stamps/curate_images",
+        images="data/interim/images.parquet",
+        tables="data/raw/tables",
+    output:
+        curated="data/interim/curated.parquet",
+        dropped="data/interim/dropped.csv",
+    log:
+        "logs/curate_images.log",
+    benchmark:
+        "benchmarks/curate_images.tsv"
+    params:
+        blacklists=config["curate_images"]["blacklists"],
+        undecodable=config["curate_images"]["undecodable"],
+    script:
+        "../scripts/curate_images.py"
+
+
+rule split_patients:
+    """Put every patient in exactly one of train, val and test."""
+    input:
+        stamp=".stamps/split_patients",
+        curated="data/interim/curated.parquet",
+        tables="data/raw/tables",
+    output:
+        split="data/interim/split.parquet",
+    log:
+        "logs/split_patients.log",
+    benchmark:
+        "benchmarks/split_patients.tsv"
+    params:
+        kind=config["split_patients"]["kind"],
+        shares=config["split_patients"]["shares"],
+        val_share=config["split_patients"]["val_share"],
+        seed=config["split_patients"]["seed"],
+    script:
+        "../scripts/split_patients.py"

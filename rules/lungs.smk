@@ -1,0 +1,71 @@
+"""Lungs: a network that finds them, their boxes, and films cut to them."""
+
+
+rule train_segmenter:
+    """Train a U-Net to find the lungs, on phantoms whose lungs are known."""
+    input:
+        stamp=".stamps/train_segmenter",
+        share="data/phantoms",
+    output:
+        segmenter=directory("models/segmenter"),
+    log:
+        "logs/train_segmenter.log",
+    benchmark:
+        "benchmarks/train_segmenter.tsv"
+    threads: 2
+    resources:
+        gpu=1,
+    params:
+        encoder=config["train_segmenter"]["encoder"],
+        size_px=config["train_segmenter"]["size_px"],
+        films=config["train_segmenter"]["films"],
+        samples=config["train_segmenter"]["samples"],
+        batch_size=config["train_segmenter"]["batch_size"],
+        lr=config["train_segmenter"]["lr"],
+        seed=config["train_segmenter"]["seed"],
+    script:
+        "../scripts/train_segmenter.py"
+
+
+rule find_lungs:
+    """Find the lungs of each film of a batch: mask, box with margins, quality, method."""
+    input:
+        stamp=".stamps/find_lungs/{batch}",
+        curated="data/interim/curated.parquet",
+        segmenter="models/segmenter",
+        films=FILMS,
+    output:
+        lungs="data/lungs/{batch}.parquet",
+    log:
+        "logs/find_lungs/{batch}.log",
+    benchmark:
+        "benchmarks/find_lungs/{batch}.tsv"
+    params:
+        batch="{batch}",
+        margin_sides=config["find_lungs"]["margin_sides"],
+        margin_top=config["find_lungs"]["margin_top"],
+        margin_bottom=config["find_lungs"]["margin_bottom"],
+        min_height_to_width=config["find_lungs"]["min_height_to_width"],
+        min_quality=config["find_lungs"]["min_quality"],
+    script:
+        "../scripts/find_lungs.py"
+
+
+rule write_shards:
+    """Decode each film of a batch once and write it in every view and size."""
+    input:
+        stamp=".stamps/write_shards/{batch}",
+        curated="data/interim/curated.parquet",
+        films=FILMS,
+        lungs="data/lungs/{batch}.parquet",
+    output:
+        shards=directory("data/shards/{batch}"),
+    log:
+        "logs/write_shards/{batch}.log",
+    benchmark:
+        "benchmarks/write_shards/{batch}.tsv"
+    params:
+        batch="{batch}",
+        wanted=settings.shards(config),
+    script:
+        "../scripts/write_shards.py"

@@ -1,0 +1,77 @@
+"""Report: scores, maps, and the page that shows them."""
+
+
+rule score_predictions:
+    """Score an experiment: AUROC and average precision of each finding, macro and micro."""
+    input:
+        stamp=".stamps/score_predictions/{experiment}",
+        predictions=expand("reports/{{experiment}}/{seed}", seed=config["seeds"]),
+        curated="data/interim/curated.parquet",
+    output:
+        metrics_file="reports/{experiment}/metrics.json",
+        curves="reports/{experiment}/curves.csv",
+    log:
+        "logs/score_predictions/{experiment}.log",
+    benchmark:
+        "benchmarks/score_predictions/{experiment}.tsv"
+    params:
+        experiment="{experiment}",
+    script:
+        "../scripts/score_predictions.py"
+
+
+rule draw_cams:
+    """Draw the class activation maps of an experiment's first seed, and judge where they point."""
+    input:
+        stamp=".stamps/draw_cams/{experiment}",
+        model=f"models/{{experiment}}/{FIRST_SEED}",
+        predictions=f"reports/{{experiment}}/{FIRST_SEED}",
+        curated="data/interim/curated.parquet",
+        tables="data/raw/tables",
+        shards=expand("data/shards/{batch}", batch=BATCHES),
+        films=expand(FILMS, batch=BATCHES),
+    output:
+        cams=directory("reports/{experiment}/cams"),
+    log:
+        "logs/draw_cams/{experiment}.log",
+    benchmark:
+        "benchmarks/draw_cams/{experiment}.tsv"
+    params:
+        per_finding=config["draw_cams"]["per_finding"],
+        display_px=config["draw_cams"]["display_px"],
+        seed=config["draw_cams"]["seed"],
+    script:
+        "../scripts/draw_cams.py"
+
+
+rule write_report:
+    """Render everything into one page that a reviewer can read without asking us anything."""
+    input:
+        stamp=".stamps/write_report",
+        tables="data/raw/tables",
+        images="data/interim/images.parquet",
+        curated="data/interim/curated.parquet",
+        dropped="data/interim/dropped.csv",
+        split="data/interim/split.parquet",
+        segmenter="models/segmenter",
+        lungs=expand("data/lungs/{batch}.parquet", batch=BATCHES),
+        films=expand(FILMS, batch=BATCHES),
+        models=expand(
+            "models/{experiment}/{seed}", experiment=EXPERIMENTS, seed=config["seeds"]
+        ),
+        metrics=expand("reports/{experiment}/metrics.json", experiment=EXPERIMENTS),
+        curves=expand("reports/{experiment}/curves.csv", experiment=EXPERIMENTS),
+        cams=expand("reports/{experiment}/cams", experiment=EXPERIMENTS),
+    output:
+        report="reports/index.html",
+    log:
+        "logs/write_report.log",
+    benchmark:
+        "benchmarks/write_report.tsv"
+    params:
+        title=config["write_report"]["title"],
+        crops=config["write_report"]["crops"],
+        max_mb=config["write_report"]["max_mb"],
+        settings=config,
+    script:
+        "../scripts/write_report.py"

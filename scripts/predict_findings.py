@@ -1,0 +1,86 @@
+"""Score the validation and test films, and fit each finding's threshold on validation."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ribcage import metrics, nets, step, training
+from ribcage.errors import InputError
+from ribcage.findings import FINDINGS
+from ribcage.progress import say
+from ribcage.shards import Shards
+from ribcage.tables import labels_of, read_meta, read_table, write_table
+
+
+def fit_thresholds(truth: pd.DataFrame, given: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Youden's threshold of each finding; null where validation lacks positives or negatives.
+
+    Args:
+        truth: bool [n, 14] of the validation films.
+        given: their probabilities, [n, 14].
+    """
+    fitted: dict[str, dict[str, Any]] = {}
+    for finding in FINDINGS:
+        known, score = truth[finding].to_numpy(), given[finding].to_numpy()
+        cut = metrics.youden_threshold(known, score)
+        row: dict[str, Any] = {"threshold": None, "sensitivity": None, "specificity": None}
+        if not np.isnan(cut):
+            called = score >= cut
+            row = {
+                "threshold": cut,
+                "sensitivity": round(float(called[known].mean()), 6),
+                "specificity": round(float((~called[~known]).mean()), 6),
+            }
+        row |= {"positives": int(known.sum()), "negatives": int((~known).sum())}
+        fitted[finding] = row
+    return fitted
+
+
+def main(
+    model: Path,
+    curated: Path,
+    split: Path,
+    shards: list[Path],
+    predictions: Path,
+    batch_size: int,
+    threads: int = 1,
+) -> None:
+    """Write `reports/<experiment>/<seed>/`: predictions.parquet and thresholds.json.
+
+    Args:
+        model: the folder of train_classifier.
+        curated: the kept images with their labels.
+        split: image, patient, split.
+        shards: the batches' shard folders.
+        predictions: the folder to write.
+        batch_size: films a step.
+        threads: of the CPU.
+    """
+    on = training.machine(threads)
+    net, config = nets.load(model)
+    net = net.to(on.device, memory_format=torch.channels_last)
+    rows = read_table(split)
+    rows = rows[rows["split"].isin(("val", "test"))].reset_index(drop=True)
+    labels = read_table(curated).set_index("image").loc[rows["image"]].reset_index()
+    truth = labels_of(labels, str(curated))
+    films = Shards(shards, config["view"], config["size_px"])
+    data = training.Data(films, films.rows(rows["image"].tolist(), str(split)), truth.to_numpy())
+    logits = training.infer(net, data, on, batch_size)
+    if not np.isfinite(logits).all():
+        raise InputError(f"{model}: gives values that are no numbers; train it again")
+    given = pd.DataFrame(1 / (1 + np.exp(-logits)), columns=FINDINGS).astype(np.float32)
+    predictions.mkdir()
+    table = pd.concat([rows[["image", "patient", "split"]], given], axis=1)
+    write_table(table, predictions / "predictions.parquet", read_meta(curated))
+    val = rows["split"] == "val"
+    text = json.dumps(fit_thresholds(truth[val], given[val]), indent=1)
+    (predictions / "thresholds.json").write_text(text + "\n", encoding="utf-8")
+    say(f"{int(val.sum()):,} validation and {int((~val).sum()):,} test films scored")
+
+
+if "snakemake" in globals():  # the only line that knows about Snakemake
+    step.run(main, snakemake)  # noqa: F821

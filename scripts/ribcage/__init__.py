@@ -1,0 +1,1 @@
+"""Ribcage: a reference pipeline for learning from chest X-rays."""

@@ -1,0 +1,108 @@
+"""The settings of params.yaml: read as DVC reads them, and refused before anything runs."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from jsonschema.exceptions import best_match
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from ribcage.errors import InputError
+
+PARAMS = Path("params.yaml")
+SCHEMA = Path(__file__).resolve().parents[2] / "params.schema.yaml"
+
+Settings = dict[str, Any]
+
+
+def load_yaml(path: Path) -> Any:  # noqa: ANN401 - YAML
+    """Read YAML 1.2, as DVC does; Snakemake's own reader follows 1.1 and takes 1e-4 for text."""
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file") from error
+    except YAMLError as error:
+        raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+
+
+def read(path: Path = PARAMS) -> Settings:
+    """Read the settings and check them against the schema and each other.
+
+    Raises:
+        InputError: one sentence that names the key and says what it may be.
+    """
+    settings = load_yaml(path)
+    check(settings, str(path))
+    return dict(settings)
+
+
+def check(settings: Any, where: str) -> None:  # noqa: ANN401 - whatever the YAML held
+    """Refuse settings that the schema refuses, or that contradict each other."""
+    validator = jsonschema.Draft202012Validator(load_yaml(SCHEMA))
+    error = best_match(validator.iter_errors(settings))
+    if error is not None:
+        key = ".".join(str(part) for part in error.absolute_path)
+        about = error.schema.get("description", "") if isinstance(error.schema, dict) else ""
+        hint = f" ({about})" if about and error.validator != "additionalProperties" else ""
+        raise InputError(f"{where}: {key or 'top level'}: {error.message}{hint}")
+    for problem in _contradictions(settings):
+        raise InputError(f"{where}: {problem}")
+
+
+def _contradictions(settings: Settings) -> Iterable[str]:
+    source, batches = settings["source"], settings["batches"]
+    archives = settings["fetch_images"]["archives"]
+    if source["kind"] == "local":
+        if archives:
+            yield "fetch_images.archives: a local source is read in place; write []"
+    elif archives != batches:
+        yield f"fetch_images.archives: {source['kind']} fetches every batch; write {batches}"
+    elif (source["images"], source["suffix"]) != ("data/raw/images", ".tar.gz"):
+        yield "source: archives are fetched to images data/raw/images with suffix .tar.gz"
+    drawn = settings["draw_phantoms"]
+    count = -(-drawn["films"] // drawn["films_per_batch"])
+    names = [f"images_{number:03d}" for number in range(1, count + 1)]
+    if source["kind"] == "phantom" and batches != names:
+        yield (
+            f"batches: {drawn['films']} phantoms in batches of {drawn['films_per_batch']} "
+            f"make {names}"
+        )
+    shares = settings["split_patients"]["shares"]
+    if abs(sum(shares.values()) - 1) > 1e-9:
+        yield f"split_patients.shares: must sum to 1, not {sum(shares.values()):g}"
+    written = settings["write_shards"]["shards"]
+    for name in settings["experiments"]:
+        wanted = "{view}-{size_px}".format(**of_experiment(settings, name))
+        if wanted not in written:
+            yield (
+                f"experiments.{name}: trains on {wanted}, which write_shards.shards "
+                f"does not list ({', '.join(written)}); add it there"
+            )
+
+
+def of_experiment(settings: Settings, experiment: str) -> Settings:
+    """An experiment's settings: what it names, over the defaults of train_classifier."""
+    return {**settings["train_classifier"], **settings["experiments"][experiment]}
+
+
+def shards(settings: Settings) -> list[tuple[str, int]]:
+    """View and size in pixels of every shard to write."""
+    pairs = (name.rsplit("-", 1) for name in settings["write_shards"]["shards"])
+    return [(view, int(size)) for view, size in pairs]
+
+
+def any_of(names: Iterable[object]) -> str:
+    """A pattern that matches exactly these names, for a wildcard; nothing where there are none."""
+    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
+
+
+def refuse_other_config(config: Settings) -> None:
+    """Refuse settings given to Snakemake alone, which DVC would never know of."""
+    if config:
+        raise InputError(
+            f"{', '.join(config)}: settings on Snakemake's command line are unknown to DVC; "
+            "change params.yaml, or run: python scripts/use_preset.py presets/<name>.yaml"
+        )

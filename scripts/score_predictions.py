@@ -1,0 +1,129 @@
+"""Score an experiment: AUROC and average precision of each finding, macro and micro."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ribcage import metrics, step
+from ribcage.errors import InputError
+from ribcage.findings import FINDINGS
+from ribcage.progress import say
+from ribcage.tables import labels_of, read_table
+
+Scores = dict[str, dict[str, Any]]
+
+
+def seed_mean(predictions: list[Path]) -> pd.DataFrame:
+    """Mean the probabilities of an experiment's seeds; all must have scored the same films."""
+    first, *others = (read_table(folder / "predictions.parquet") for folder in predictions)
+    for folder, other in zip(predictions[1:], others, strict=True):
+        if not first[["image", "split"]].equals(other[["image", "split"]]):
+            raise InputError(f"{folder}: scored other films than {predictions[0]}")
+    total = sum((other[list(FINDINGS)] for other in others), first[list(FINDINGS)])
+    first[list(FINDINGS)] = total / len(predictions)
+    return first
+
+
+def score_split(truth: pd.DataFrame, rows: pd.DataFrame) -> tuple[Scores, pd.DataFrame]:
+    """Score the films of one split.
+
+    Args:
+        truth: bool [n, 14].
+        rows: the predictions of the same films: patient, and a probability a finding.
+
+    Returns:
+        By finding, `macro` and `micro`: `auroc` and `ap`, each {value, low, high, positives,
+        negatives, patients}; and the curves, rows of class, curve, x, y, threshold. Macro is the
+        mean over the findings that are defined; its `findings` says how many. `low` and `high`
+        are null: intervals need a bootstrap over patients.
+    """
+    patients = rows["patient"].to_numpy()
+    scores: Scores = {}
+    drawn: dict[str, pd.DataFrame] = {}
+    for finding in FINDINGS:
+        known, given = truth[finding].to_numpy(), rows[finding].to_numpy(np.float64)
+        scores[finding] = _both(known, given, patients)
+        drawn[finding] = metrics.curves(known, given)
+    known = truth.to_numpy().ravel()
+    given = rows[list(FINDINGS)].to_numpy(np.float64).ravel()
+    scores["micro"] = _both(known, given, np.repeat(patients, len(FINDINGS)))
+    drawn["micro"] = metrics.curves(known, given)
+    scores["macro"] = _macro(scores, truth, patients)
+    whole = [curve for name in FINDINGS if not (curve := drawn[name]).empty]
+    if whole:
+        drawn["macro"] = pd.concat(
+            [
+                metrics.macro_roc([curve[curve["curve"] == "roc"] for curve in whole]),
+                metrics.macro_pr([curve[curve["curve"] == "pr"] for curve in whole]),
+            ]
+        )
+    parts = [curve.assign(**{"class": name}) for name, curve in drawn.items() if len(curve)]
+    return scores, pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _both(known: np.ndarray, given: np.ndarray, patients: np.ndarray) -> dict[str, Any]:
+    counted = metrics.counts(known, patients)
+    area = _row(metrics.auroc(known, given), counted)
+    precision = _row(metrics.average_precision(known, given), counted)
+    precision["prevalence"] = _number(float(known.mean()))
+    return {"auroc": area, "ap": precision}
+
+
+def _macro(scores: Scores, truth: pd.DataFrame, patients: np.ndarray) -> dict[str, Any]:
+    counted = metrics.counts(truth.to_numpy().any(axis=1), patients)
+    found = {}
+    for name in ("auroc", "ap"):
+        values = [scores[finding][name]["value"] for finding in FINDINGS]
+        held = [value for value in values if value is not None]
+        found[name] = _row(float(np.mean(held)) if held else float("nan"), counted)
+        found[name]["findings"] = len(held)
+    defined = [f for f in FINDINGS if scores[f]["ap"]["value"] is not None]
+    shares = [scores[f]["ap"]["prevalence"] for f in defined]
+    found["ap"]["prevalence"] = _number(float(np.mean(shares)) if shares else float("nan"))
+    return found
+
+
+def _row(value: float, counted: dict[str, int]) -> dict[str, Any]:
+    return {"value": _number(value), "low": None, "high": None, **counted}
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN; what is undefined is null there."""
+    return None if np.isnan(value) else round(value, 6)
+
+
+def main(
+    predictions: list[Path], curated: Path, metrics_file: Path, curves: Path, experiment: str
+) -> None:
+    """Write `reports/<experiment>/metrics.json` and `curves.csv`.
+
+    Args:
+        predictions: the folders of predict_findings, one a seed.
+        curated: the kept images with their labels.
+        metrics_file: the JSON to write, by split, class and metric.
+        curves: the CSV to write: split, class, curve, x, y, threshold.
+        experiment: the experiment's name.
+    """
+    rows = seed_mean(predictions)
+    labels = read_table(curated).set_index("image")
+    truth = labels_of(labels.loc[rows["image"]].reset_index(), str(curated))
+    splits, drawn = {}, []
+    for split in ("val", "test"):
+        chosen = (rows["split"] == split).to_numpy()
+        splits[split], part = score_split(truth[chosen], rows[chosen])
+        drawn.append(part.assign(split=split))
+        area = splits[split]["macro"]["auroc"]
+        say(f"{split}: macro AUROC {area['value']} over {area['findings']} findings")
+    seeds = sorted(int(folder.name) for folder in predictions)
+    report = {"experiment": experiment, "seeds": seeds, "splits": splits}
+    metrics_file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    columns = ["split", "class", "curve", "x", "y", "threshold"]
+    table = pd.concat(drawn, ignore_index=True).reindex(columns=columns)
+    table.to_csv(curves, index=False, float_format="%.6g", lineterminator="\n")
+
+
+if "snakemake" in globals():  # the only line that knows about Snakemake
+    step.run(main, snakemake)  # noqa: F821

@@ -1,0 +1,123 @@
+"""Train one experiment's network with one seed, and keep its best epoch."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torchvision
+
+from ribcage import losses, nets, step, training
+from ribcage.errors import InputError
+from ribcage.findings import FINDINGS
+from ribcage.progress import say
+from ribcage.shards import Shards
+from ribcage.tables import labels_of, read_meta, read_table
+
+
+def data_of(split: str, rows: pd.DataFrame, labels: pd.DataFrame, shards: Shards) -> training.Data:
+    """The films of one split with their labels; the labels follow the image's name."""
+    images = rows["image"][rows["split"] == split].tolist()
+    if not images:
+        raise InputError(f"split_patients: there is no {split} film to train with")
+    truth = labels_of(labels.loc[images].reset_index(), "curated.parquet").to_numpy()
+    return training.Data(shards, shards.rows(images, "split.parquet"), truth)
+
+
+def describe(
+    experiment: str,
+    settings: dict[str, Any],
+    seed: int,
+    on: training.Machine,
+    counted: dict[str, Any],
+) -> dict[str, Any]:
+    """What a model's config.json says of it; no time, path or host, which would differ each run."""
+    return {
+        "experiment": experiment,
+        "seed": seed,
+        "architecture": settings["architecture"],
+        "task": "multi-label: one independent probability a finding",
+        "classes": FINDINGS,
+        "size_px": settings["size_px"],
+        "view": settings["view"],
+        "normalisation": nets.NORMALISATION,
+        "settings": settings,
+        "device": on.device.type,
+        "precision": "bfloat16 autocast" if on.bf16 else "float32",
+        "versions": {
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "numpy": np.__version__,
+        },
+        **counted,
+    }
+
+
+def count(rows: pd.DataFrame, train: training.Data, settings: dict[str, Any]) -> dict[str, Any]:
+    """Films, patients and positives that the model has learnt from and was chosen on."""
+    counted: dict[str, Any] = {}
+    for split in ("train", "val"):
+        part = rows[rows["split"] == split]
+        counted[f"n_{split}_films"] = len(part)
+        counted[f"n_{split}_patients"] = int(part["patient"].nunique())
+    positives = train.labels.sum(axis=0)
+    weights = losses.positive_weights(train.labels, settings["weighting"])
+    counted["train_positives"] = {f: int(n) for f, n in zip(FINDINGS, positives, strict=True)}
+    counted["positive_weight"] = {
+        f: round(float(w), 4) for f, w in zip(FINDINGS, weights, strict=True)
+    }
+    return counted
+
+
+def main(
+    curated: Path,
+    split: Path,
+    shards: list[Path],
+    model: Path,
+    experiment: str,
+    settings: dict[str, Any],
+    seed: int,
+    threads: int = 1,
+) -> None:
+    """Write `models/<experiment>/<seed>/`: weights, config, history and metrics.
+
+    Args:
+        curated: the kept images with their labels.
+        split: image, patient, split.
+        shards: the batches' shard folders.
+        model: the folder to write.
+        experiment: the experiment's name.
+        settings: the experiment's, over the defaults of train_classifier.
+        seed: of weights, order and augmentation.
+        threads: of the CPU.
+    """
+    on = training.machine(threads)
+    torch.manual_seed(seed)
+    rows = read_table(split)
+    labels = read_table(curated).set_index("image")
+    films = Shards(shards, settings["view"], settings["size_px"])
+    train, val = (data_of(name, rows, labels, films) for name in ("train", "val"))
+    weights = losses.positive_weights(train.labels, settings["weighting"])
+    never = [f for f, n in zip(FINDINGS, train.labels.sum(axis=0), strict=True) if n == 0]
+    if never:
+        say(f"no training film has {', '.join(never)}: nothing is learnt of them")
+    net = nets.build(settings["init"], losses.starting_log_odds(train.labels, weights))
+    say(
+        f"{len(train.positions):,} films to learn from, {len(val.positions):,} to validate, "
+        f"on {on.device.type} in {'bfloat16' if on.bf16 else 'float32'}"
+    )
+    fitted, history = training.fit(net, train, val, settings, seed, on)
+    model.mkdir()
+    best = min(history, key=lambda row: row["val_loss"])
+    counted = {"best_epoch": best["epoch"], **count(rows, train, settings), **read_meta(curated)}
+    nets.save(fitted, describe(experiment, settings, seed, on, counted), model)
+    table = pd.DataFrame(history)
+    table.to_csv(model / "history.csv", index=False, float_format="%.6g", lineterminator="\n")
+    scores = {name: None if np.isnan(value) else round(value, 6) for name, value in best.items()}
+    (model / "metrics.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+
+
+if "snakemake" in globals():  # the only line that knows about Snakemake
+    step.run(main, snakemake)  # noqa: F821

@@ -1,0 +1,75 @@
+"""What the tests share: small films in NIH's layout, and the real ones where they are at hand."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+HEADER = (
+    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Sex,View Position,"
+    "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
+)
+
+
+def png(film: np.ndarray, mode: str = "L") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(film).convert(mode).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_archive(path: Path, films: dict[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as tar:
+        for name, data in films.items():
+            member = tarfile.TarInfo(f"images/{name}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+
+def entry(patient: int, follow_up: int = 0, labels: str = "No Finding", age: str = "58") -> str:
+    name = f"{patient:08d}_{follow_up:03d}.png"
+    return f"{name},{labels},{follow_up},{patient},{age},M,PA,2500,2048,0.171,0.171"
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    """A folder as fetch_tables leaves it: four images of three patients."""
+    folder = tmp_path / "tables"
+    (folder / "blacklists").mkdir(parents=True)
+    rows = [entry(1, labels="Mass|Effusion"), entry(1, 1), entry(2, labels="Hernia"), entry(3)]
+    (folder / "entries.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+    (folder / "blacklists" / "rotated.csv").write_text("00000001_001.png")
+    return folder
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Path:
+    """The archive of those four images: 40 x 32 px, one of them RGBA."""
+    rng = np.random.default_rng(0)
+    names = ["00000001_000.png", "00000001_001.png", "00000002_000.png", "00000003_000.png"]
+    films = {name: png(rng.integers(0, 256, (32, 40), dtype=np.uint8)) for name in names}
+    films[names[2]] = png(np.full((32, 40), 90, np.uint8), "RGBA")
+    path = tmp_path / "images_001.tar.gz"
+    write_archive(path, films)
+    return path
+
+
+@pytest.fixture
+def nih_starter() -> Path:
+    """300 real films, which are not part of the project."""
+    folder = ROOT.parent / "shared" / "nih-starter"
+    if not folder.is_dir():
+        pytest.skip(f"no real films at {folder}")
+    return folder
+
+
+def predictions_of(truth: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """Probabilities that know something of the truth, for tests of scoring."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(size=truth.shape)
+    return pd.DataFrame(1 / (1 + np.exp(-(truth.to_numpy() * 1.5 + noise))), columns=truth.columns)

@@ -1,0 +1,129 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import auc, average_precision_score, roc_auc_score
+
+from conftest import predictions_of
+from ribcage import metrics
+from ribcage.errors import InputError
+from ribcage.findings import FINDINGS
+from ribcage.tables import write_table
+from score_predictions import main, score_split, seed_mean
+
+META = {"labels_version": "other", "source_sha256": "0" * 64}
+FILMS = 400
+
+
+@pytest.fixture
+def curated(tmp_path):
+    rng = np.random.default_rng(1)
+    truth = pd.DataFrame(rng.random((FILMS, 14)) < 0.2, columns=FINDINGS)
+    truth["Hernia"] = False  # a finding that never occurs
+    table = pd.DataFrame({"image": [f"{n:04d}.png" for n in range(FILMS)]})
+    table["patient"] = np.arange(FILMS) // 2
+    write_table(pd.concat([table, truth], axis=1), tmp_path / "curated.parquet", META)
+    return pd.concat([table, truth], axis=1)
+
+
+def predict(curated, folder, seed=0, order=slice(None)):
+    rows = pd.concat(
+        [curated[["image", "patient"]], predictions_of(curated[list(FINDINGS)], seed)], axis=1
+    )
+    rows.insert(2, "split", np.where(np.arange(FILMS) < FILMS // 2, "val", "test"))
+    folder.mkdir(parents=True)
+    write_table(rows[order], folder / "predictions.parquet", META)
+    return folder
+
+
+def score(tmp_path, folders):
+    out, curves = tmp_path / "metrics.json", tmp_path / "curves.csv"
+    main(folders, tmp_path / "curated.parquet", out, curves, "some")
+    return json.loads(out.read_text()), pd.read_csv(curves)
+
+
+def test_scores_are_the_librarys_on_each_split(curated, tmp_path):
+    folder = predict(curated, tmp_path / "1")
+    report, _ = score(tmp_path, [folder])
+    given = predictions_of(curated[list(FINDINGS)])
+    test = np.arange(FILMS) >= FILMS // 2
+    row = report["splits"]["test"]["Mass"]
+    known = curated["Mass"][test]
+    assert row["auroc"]["value"] == pytest.approx(
+        roc_auc_score(known, given["Mass"][test]), abs=1e-6
+    )
+    expected = average_precision_score(known, given["Mass"][test])
+    assert row["ap"]["value"] == pytest.approx(expected, abs=1e-6)
+    assert row["ap"]["prevalence"] == pytest.approx(known.mean(), abs=1e-6)
+    assert row["auroc"]["positives"] == known.sum()
+    assert row["auroc"]["patients"] == curated["patient"][test][known].nunique()
+    assert (report["experiment"], report["seeds"]) == ("some", [1])
+
+
+def test_labels_follow_the_image_not_the_row(curated, tmp_path):
+    straight, _ = score(tmp_path, [predict(curated, tmp_path / "1")])
+    reverse, _ = score(tmp_path, [predict(curated, tmp_path / "2", order=slice(None, None, -1))])
+    assert straight["splits"] == reverse["splits"]
+
+
+def test_a_finding_that_never_occurs_is_null_and_left_out_of_macro(curated, tmp_path):
+    report, curves = score(tmp_path, [predict(curated, tmp_path / "1")])
+    scores = report["splits"]["test"]
+    assert scores["Hernia"]["auroc"]["value"] is None
+    assert scores["Hernia"]["auroc"]["positives"] == 0
+    values = [scores[f]["auroc"]["value"] for f in FINDINGS if f != "Hernia"]
+    assert scores["macro"]["auroc"]["findings"] == 13
+    assert scores["macro"]["auroc"]["value"] == pytest.approx(np.mean(values), abs=1e-6)
+    assert "Hernia" not in set(curves["class"]) and "macro" in set(curves["class"])
+
+
+def test_curves_have_the_areas_of_the_metrics(curated, tmp_path):
+    report, curves = score(tmp_path, [predict(curated, tmp_path / "1")])
+    for name in ("Edema", "macro", "micro"):
+        roc = curves[
+            (curves["split"] == "test") & (curves["class"] == name) & (curves["curve"] == "roc")
+        ]
+        value = report["splits"]["test"][name]["auroc"]["value"]
+        assert auc(roc["x"], roc["y"]) == pytest.approx(value, abs=5e-3)
+
+
+def test_seeds_are_averaged_and_must_agree_on_the_films(curated, tmp_path):
+    one, two = predict(curated, tmp_path / "1"), predict(curated, tmp_path / "2", seed=5)
+    mean = seed_mean([one, two])
+    expected = (
+        predictions_of(curated[list(FINDINGS)]) + predictions_of(curated[list(FINDINGS)], 5)
+    ) / 2
+    assert np.allclose(mean[list(FINDINGS)], expected)
+    other = predict(curated, tmp_path / "3", order=slice(10, None))
+    with pytest.raises(InputError, match="scored other films"):
+        seed_mean([one, other])
+
+
+def test_better_predictions_score_higher_and_random_ones_a_half(curated):
+    truth = curated[list(FINDINGS)]
+    rows = curated[["patient"]].join(predictions_of(truth))
+    good, _ = score_split(truth, rows)
+    rng = np.random.default_rng(3)
+    chance, _ = score_split(truth, rows.assign(**{f: rng.random(FILMS) for f in FINDINGS}))
+    assert good["macro"]["auroc"]["value"] > 0.8
+    assert chance["macro"]["auroc"]["value"] == pytest.approx(0.5, abs=0.05)
+    assert chance["macro"]["ap"]["value"] == pytest.approx(0.2, abs=0.05)
+
+
+def test_youdens_threshold_is_the_best_cut():
+    truth = np.array([0, 0, 1, 0, 1, 1], bool)
+    score = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    cut = metrics.youden_threshold(truth, score)
+    sums = {t: (score >= t)[truth].mean() + (score < t)[~truth].mean() for t in score}
+    assert sums[cut] == max(sums.values())
+    assert np.isnan(metrics.youden_threshold(np.zeros(3, bool), np.ones(3)))
+
+
+def test_thinning_keeps_the_ends():
+    rng = np.random.default_rng(0)
+    truth = rng.random(5000) < 0.3
+    curves = metrics.curves(truth, rng.random(5000) + truth)
+    roc = curves[curves["curve"] == "roc"]
+    assert len(roc) <= metrics.CURVE_POINTS
+    assert (roc.iloc[0][["x", "y"]] == 0).all() and (roc.iloc[-1][["x", "y"]] == 1).all()

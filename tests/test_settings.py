@@ -1,0 +1,99 @@
+import shutil
+
+import pytest
+
+from conftest import ROOT
+from ribcage import settings
+from ribcage.errors import InputError
+from use_preset import main as use_preset
+
+PRESETS = sorted(path.stem for path in (ROOT / "presets").glob("*.yaml"))
+
+
+@pytest.fixture
+def params(tmp_path):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    return tmp_path / "params.yaml"
+
+
+def edited(params, old, new):
+    text = params.read_text()
+    assert old in text
+    params.write_text(text.replace(old, new, 1))
+    return params
+
+
+def test_the_embedded_default_is_valid():
+    assert settings.read(ROOT / "params.yaml")["source"]["kind"] == "phantom"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_valid_and_keeps_the_comments(params, name):
+    use_preset(ROOT / "presets" / f"{name}.yaml", [], params)
+    settings.read(params)
+    assert "# Defaults of every experiment" in params.read_text()
+
+
+def test_single_settings_go_on_top_of_a_preset(params):
+    use_preset(
+        ROOT / "presets" / "smoke.yaml", ["seeds=[3, 4]", "train_classifier.lr=1e-4"], params
+    )
+    read = settings.read(params)
+    assert read["seeds"] == [3, 4] and read["train_classifier"]["lr"] == 0.0001
+    assert set(read["experiments"]) == {"unweighted", "weighted", "full"}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("split_patients.sede=1", "split_patients.sede: params.yaml has no such key"),
+        ("seeds", "write a setting as key=value"),
+        ("seeds=[1", "the value is not YAML"),
+        ("train_classifier.lr=fast", "train_classifier.lr: 'fast' is not of type 'number'"),
+    ],
+)
+def test_a_bad_setting_is_refused_and_nothing_is_written(params, assignment, words):
+    before = params.read_text()
+    with pytest.raises(InputError, match=words):
+        use_preset(ROOT / "presets" / "smoke.yaml", [assignment], params)
+    assert params.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("val_share: 0.125", "val_share: 0.125\n  vall_share: 1", "split_patients: .*'vall_share'"),
+        ("  val_share: 0.125\n", "", "split_patients: 'val_share' is a required property"),
+        ("kind: phantom", "kind: phantoms", "source.kind: 'phantoms' is not one of"),
+        ("test_share: 0.2", "test_share: 20", "draw_phantoms.test_share: 20 is greater than"),
+        ("seeds: [1]", "seeds: []", "seeds: .*non-empty|seeds: .*too short"),
+        ("{size_px: 64, weighting: weighted}", "{size_pixels: 64}", "'size_pixels'"),
+        ("shards: [lungs-64, lungs-96]", "shards: [lungs-64]", "trains on lungs-96, which write_"),
+        ("archives: *batches", "archives: []", "fetches every batch"),
+        ("test: 0.2}", "test: 0.3}", "split_patients.shares: must sum to 1, not 1.1"),
+        ("films: 2600", "films: 100", r"batches: 100 phantoms .* make \['images_001'\]"),
+        ("seeds: [1]", "seeds: [1", "is not YAML"),
+    ],
+)
+def test_a_wrong_key_or_value_is_one_sentence(params, old, new, words):
+    with pytest.raises(InputError, match=words) as error:
+        settings.read(edited(params, old, new))
+    assert "\n" not in str(error.value)
+    assert str(params) in str(error.value)
+
+
+def test_numbers_are_read_as_dvc_reads_them(params):
+    assert settings.read(edited(params, "lr: 0.0015", "lr: 1e-4"))["train_classifier"]["lr"] == 1e-4
+
+
+def test_an_experiment_is_its_settings_over_the_defaults():
+    read = settings.read(ROOT / "params.yaml")
+    one = settings.of_experiment(read, "densenet121-96-weighted")
+    assert (one["size_px"], one["weighting"]) == (96, "weighted")
+    assert one["batch_size"] == read["train_classifier"]["batch_size"]
+
+
+def test_settings_given_to_snakemake_alone_are_refused():
+    with pytest.raises(InputError, match=r"seeds: .* unknown to DVC"):
+        settings.refuse_other_config({"seeds": [1]})
+    settings.refuse_other_config({})

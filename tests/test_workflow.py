@@ -1,0 +1,281 @@
+"""The whole graph, on phantoms and on real films, with both engines."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from conftest import ROOT
+from ribcage.settings import load_yaml
+
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def sh(command, folder, check=True):
+    """Run a command in a clone as a user would; its output is the test's."""
+    done = subprocess.run(
+        command.split(),
+        cwd=folder,
+        env={**os.environ, "PATH": PATH, "OMP_WAIT_POLICY": "passive"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert not check or done.returncode == 0, f"{command}:\n{done.stdout[-5000:]}"
+    return done
+
+
+def clone(folder):
+    """Copy what git would hold of the working tree, and make it a repository of its own."""
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\n")
+    for name in filter(None, names):
+        if (ROOT / name).is_file() and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    sh("git init -q", folder)
+    sh("git config user.email nobody@example.org", folder)
+    sh("git config user.name nobody", folder)
+    sh("git add --all", folder)
+    sh("git commit -q -m start", folder)
+    return folder
+
+
+def planned(folder):
+    """The jobs that each engine would run: (Snakemake's, DVC's), as outputs."""
+    text = sh("snakemake --dry-run", folder).stdout
+    jobs = set()
+    for rule, block in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", text, re.M):
+        if rule != "all":
+            outputs = re.search(r"    output: (.*)", block).group(1)
+            jobs.add(frozenset(outputs.split(", ")))
+    dry = sh("dvc repro --dry", folder).stdout
+    stages = {
+        frozenset(line.removeprefix("> snakemake --cores all ").split())
+        for line in dry.splitlines()
+        if line.startswith("> snakemake")
+    }
+    return jobs, stages
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A clone in which the smoke preset has been run."""
+    folder = clone(tmp_path_factory.mktemp("clone"))
+    sh(f"{sys.executable} scripts/use_preset.py presets/smoke.yaml", folder)
+    sh("snakemake --cores 2", folder)
+    return folder
+
+
+def test_the_phantom_run_ends_in_a_report(built):
+    page = (built / "reports/index.html").read_text()
+    assert "Ribcage smoke test" in page
+    for name in ("unweighted", "weighted", "full"):
+        metrics = json.loads((built / "reports" / name / "metrics.json").read_text())
+        assert metrics["splits"]["test"]["macro"]["auroc"]["findings"] >= 1
+        assert name in page
+    dropped = pd.read_csv(built / "data/interim/dropped.csv")
+    assert dropped["reason"].str.startswith("on the list").all() and len(dropped) >= 1
+
+
+def test_both_engines_say_that_nothing_is_to_be_done(built):
+    assert "Nothing to be done" in sh("snakemake --dry-run", built).stdout
+    assert "up to date" in sh("dvc status", built).stdout
+    assert "Running stage" not in sh("dvc repro", built).stdout
+
+
+def test_a_changed_learning_rate_is_the_same_steps_for_both(built):
+    before = (built / "params.yaml").read_text()
+    sh(
+        f"{sys.executable} scripts/use_preset.py presets/smoke.yaml experiments.weighted.lr=0.0007",
+        built,
+    )
+    snakemake, dvc = planned(built)
+    assert (
+        snakemake
+        == dvc
+        == {
+            frozenset({"models/weighted/1"}),
+            frozenset({"reports/weighted/1"}),
+            frozenset({"reports/weighted/metrics.json", "reports/weighted/curves.csv"}),
+            frozenset({"reports/weighted/cams"}),
+            frozenset({"reports/index.html"}),
+        }
+    )
+    (built / "params.yaml").write_text(before)
+    assert planned(built) == (set(), set())
+
+
+def test_an_edited_module_is_noticed_by_both(built):
+    module = built / "scripts/ribcage/metrics.py"
+    before = module.read_text()
+    module.write_text(before + "\n# an edit\n")
+    snakemake, dvc = planned(built)
+    assert frozenset({"models/full/1"}) in snakemake & dvc
+    assert frozenset({"data/phantoms"}) not in snakemake | dvc
+    module.write_text(before)
+    assert planned(built) == (set(), set())
+
+
+def test_a_fresh_clone_pulls_the_run_and_has_nothing_to_do(built, tmp_path):
+    sh(f"dvc remote add --force --local store {tmp_path / 'store'}", built)
+    sh("dvc push --remote store", built)
+    sh("git add --force dvc.lock params.yaml", built)
+    sh("git commit -q -m run", built)
+    sh(f"git clone -q {built} {tmp_path / 'second'}", tmp_path)
+    second = tmp_path / "second"
+    sh(f"dvc remote add --local store {tmp_path / 'store'}", second)
+    sh("dvc pull --remote store", second)
+    assert "Nothing to be done" in sh("snakemake --dry-run", second).stdout
+    assert "up to date" in sh("dvc status", second).stdout
+    assert (second / "reports/index.html").read_bytes() == (
+        built / "reports/index.html"
+    ).read_bytes()
+
+
+def test_the_same_params_give_the_same_bytes(built, tmp_path):
+    again = clone(tmp_path)
+    shutil.copy(built / "params.yaml", again)
+    sh("snakemake --cores 1 models/full/1 models/segmenter", again)
+    for name in ("models/segmenter", "models/full/1", "data/phantoms/images"):
+        for path in sorted((built / name).rglob("*")):
+            if path.is_file() and path.name != ".snakemake_timestamp":
+                other = again / path.relative_to(built)
+                assert other.read_bytes() == path.read_bytes(), path
+
+
+def test_a_user_sees_one_sentence_and_nothing_is_lost(built):
+    report = (built / "reports/index.html").read_bytes()
+    params = (built / "params.yaml").read_text()
+    for old, new, words in (
+        ("quality_faults: ", "qualty_faults: ", "'qualty_faults'"),
+        ("kind: official", "kind: oficial", "'oficial' is not one of"),
+    ):
+        (built / "params.yaml").write_text(params.replace(old, new))
+        done = sh("snakemake --cores 1", built, check=False)
+        assert done.returncode != 0 and words in done.stdout
+        assert "Traceback" not in done.stdout
+    (built / "params.yaml").write_text(params)
+    done = sh("snakemake --cores 1 --config seeds=[5]", built, check=False)
+    assert done.returncode != 0 and "unknown to DVC" in done.stdout
+    assert (built / "reports/index.html").read_bytes() == report
+
+
+def test_ctrl_c_leaves_nothing_half_written(built, tmp_path):
+    folder = clone(tmp_path)
+    shutil.copy(built / "params.yaml", folder)
+    sh(
+        f"{sys.executable} scripts/use_preset.py presets/smoke.yaml draw_phantoms.films=4000 "
+        "draw_phantoms.films_per_batch=2000",
+        folder,
+    )
+    run = subprocess.Popen(
+        ["snakemake", "--cores", "2", "data/phantoms"],
+        cwd=folder,
+        env={**os.environ, "PATH": PATH},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not (folder / "data/.phantoms.tmp").exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert (folder / "data/.phantoms.tmp").exists()
+    time.sleep(1)
+    os.killpg(run.pid, signal.SIGINT)
+    assert run.wait(60) != 0
+    assert not (folder / "data/phantoms").exists()
+    assert not (folder / "data/.phantoms.tmp").exists()
+
+
+def starter(source, folder, films=36):
+    """A folder in NIH's layout with the first films of the real ones, and with their quirks."""
+    table = (source / "Data_Entry_2017_v2020.csv").read_text().splitlines()
+    lists = {n: (source / n).read_text().split() for n in ("train_val_list.txt", "test_list.txt")}
+    chosen = set(lists["test_list.txt"][: films // 3]) | set(
+        lists["train_val_list.txt"][: films - films // 3]
+    )
+    (folder / "images").mkdir(parents=True)
+    rows = [row for row in table[1:] if row.split(",")[0] in chosen]
+    header = table[0].replace("Patient Sex", "Patient Gender")
+    (folder / "Data_Entry_2017.csv").write_text("\n".join([header, *rows]))
+    for name, listed in lists.items():
+        (folder / name).write_text("\n".join(image for image in listed if image in chosen))
+    shutil.copy(source / "BBox_List_2017.csv", folder)
+    shutil.copytree(source / "blacklists", folder / "blacklists")
+    for image in chosen:
+        shutil.copy(source / "images" / image, folder / "images")
+    return folder
+
+
+def test_real_films_run_through_to_the_report(nih_starter, tmp_path):
+    films = starter(nih_starter, tmp_path / "films")
+    folder = clone(tmp_path / "clone")
+    sh(f"{sys.executable} scripts/use_preset.py presets/smoke.yaml", folder)
+    sh(
+        f"{sys.executable} scripts/use_preset.py presets/local.yaml source.origin={films} "
+        f"source.images={films} draw_phantoms.films=80 draw_phantoms.films_per_batch=40 "
+        "write_shards.shards=[lungs-64] "
+        "experiments={u:{size_px:64,samples:64},w:{size_px:64,samples:64,weighting:weighted}}",
+        folder,
+    )
+    sh("snakemake --cores 2", folder)
+    page = (folder / "reports/index.html").read_text()
+    assert "too few" in page
+    curated = pd.read_parquet(folder / "data/interim/curated.parquet")
+    assert len(curated) == 36 and (curated["width_px"] == 1024).all()
+    lungs = pd.read_parquet(folder / "data/lungs/images.parquet")
+    assert set(lungs["image"]) == set(curated["image"])
+    assert (lungs["x1_px"] <= 1024).all() and (lungs["x0_px"] >= 0).all()
+    assert "Nothing to be done" in sh("snakemake --dry-run", folder).stdout
+    # A film that broke since is named, and the run stops before it writes anything.
+    name = sorted(curated["image"])[0]
+    (films / "images" / name).write_bytes((films / "images" / name).read_bytes()[:5000])
+    done = sh("snakemake --cores 2", folder, check=False)
+    assert done.returncode != 0 and f"{name}: the file is truncated" in done.stdout
+
+
+def test_the_two_graphs_are_the_same(built):
+    """Every input of a rule is a dependency of its stage, and every stage has its rule."""
+    rules = set(
+        re.findall(
+            r"^rule (\w+):",
+            "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")),
+            re.M,
+        )
+    )
+    stages = set(load_yaml(ROOT / "dvc.yaml")["stages"])
+    blocks = set(load_yaml(ROOT / "params.yaml"))
+    assert rules == stages
+    for rule in rules:
+        assert (ROOT / "scripts" / f"{rule}.py").is_file()
+        assert (ROOT / "tests" / f"test_{rule}.py").is_file()
+    tables = {"fetch_tables", "score_predictions"}  # they have no number of their own
+    assert rules - tables <= blocks
+
+
+def test_the_snakefile_never_imports_torch(built):
+    code = (
+        "import sys; from snakemake.cli import main\n"
+        "try: main(['--dry-run', '--quiet'])\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules and 'pandas' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=built, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
