@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from ribcage import metrics, nets, step, training
 from ribcage.errors import InputError
@@ -62,7 +61,7 @@ def main(
     """
     on = training.machine(threads)
     net, config = nets.load(model)
-    net = net.to(on.device, memory_format=torch.channels_last)
+    net = on.place(net)
     rows = read_table(split)
     rows = rows[rows["split"].isin(("val", "test"))].reset_index(drop=True)
     labels = read_table(curated).set_index("image").loc[rows["image"]].reset_index()

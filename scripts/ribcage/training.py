@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from ribcage.errors import InputError
 from ribcage.progress import Progress, say
 from ribcage.schedules import one_cycle
 from ribcage.shards import Shards
+
+N = TypeVar("N", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,12 @@ class Machine:
 
     device: torch.device
     bf16: bool
+
+    def place(self, net: N) -> N:
+        """Move a network there, its weights laid out as the device likes them."""
+        net.to(self.device)
+        net.to(memory_format=torch.channels_last)
+        return net
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Run what is inside in bfloat16 where the device has it."""
@@ -154,7 +162,7 @@ def fit(
         Augment(settings, rng),
         shuffled(len(train.positions), settings["batch_size"], rng),
     )
-    net = net.to(on.device, memory_format=torch.channels_last)
+    net = on.place(net)
     optimizer = optimizer_of(net, settings)
     epochs = settings["epochs"]
     steps = max(math.ceil(settings["samples"] / settings["batch_size"]), epochs)

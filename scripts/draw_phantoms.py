@@ -1,0 +1,174 @@
+"""Draw chest films with known lungs, findings and labels, as a share in NIH's layout."""
+
+import gzip
+import io
+import multiprocessing
+import os
+import signal
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ribcage import step
+from ribcage.errors import InputError
+from ribcage.findings import BOXED, NO_FINDING
+from ribcage.phantoms.exposure import draw_film
+from ribcage.phantoms.population import FAULTS, Film, on_test_list, population
+from ribcage.progress import Progress
+
+HEADER = (
+    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Sex,View Position,"
+    "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
+)
+BOX_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,"
+NAMES_FOR_BOXES = {"Infiltration": "Infiltrate"}
+"""NIH's box file has its own spelling."""
+FILM_SIDE_CM = 42.0
+
+Boxes = dict[str, tuple[float, float, float, float]]
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """Encode as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def draw(task: tuple[Film, int, int]) -> tuple[bytes, bytes, Boxes]:
+    """Draw one film: its PNG, its lung mask's PNG, its boxes."""
+    film, size_px, seed = task
+    drawn = draw_film(film, size_px, seed)
+    pixels = drawn.pixels
+    if film.rgba:  # as 519 of NIH's films are stored
+        pixels = np.dstack([pixels, pixels, pixels, np.full_like(pixels, 255)])
+    return png(pixels), png(np.where(drawn.lungs, np.uint8(255), np.uint8(0))), drawn.boxes
+
+
+def _start_worker() -> None:
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+
+
+@contextmanager
+def drawing(tasks: list[tuple[Film, int, int]], threads: int) -> Iterator[Iterator]:
+    """Give the drawn films in the order of the tasks, whoever drew them."""
+    if threads == 1:
+        cv2.setNumThreads(1)
+        yield map(draw, tasks)
+        return
+    with multiprocessing.get_context("fork").Pool(threads, _start_worker) as pool:
+        yield pool.imap(draw, tasks, chunksize=8)
+
+
+@contextmanager
+def archive(path: Path) -> Iterator[tarfile.TarFile]:
+    """Write a .tar.gz whose bytes depend on its members alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        path.open("wb") as file,
+        gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        yield tar
+
+
+def put(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Add a member without date or owner."""
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))
+
+
+def entry(film: Film, size_px: int) -> str:
+    """A row of NIH's table."""
+    spacing = round(FILM_SIDE_CM * 10 / size_px, 6)
+    labels = "|".join(film.findings) or NO_FINDING
+    person = f"{film.patient},{film.age_years},{film.sex},{film.view}"
+    return f"{film.name},{labels},{film.follow_up},{person},{size_px},{size_px},{spacing},{spacing}"
+
+
+def write_lists(share: Path, films: list[Film], test_share: float, seed: int) -> set[str]:
+    """Write the official lists and the blacklists; return the names on the test list."""
+    test = {film.name for film in films if on_test_list(film.patient, test_share, seed)}
+    others = {film.name for film in films} - test
+    (share / "test_list.txt").write_text("\n".join(sorted(test)), encoding="utf-8")
+    (share / "train_val_list.txt").write_text("\n".join(sorted(others)), encoding="utf-8")
+    folder = share / "blacklists"
+    folder.mkdir()
+    for fault in ("non_PA_AP_view", *FAULTS):
+        named = "".join(f"{film.name}\n" for film in films if film.fault == fault)
+        (folder / f"blacklist_{fault}.csv").write_text(named, encoding="utf-8")
+    return test
+
+
+def main(
+    share: Path,
+    films: int,
+    films_per_batch: int,
+    size_px: int,
+    quality_faults: float,
+    test_share: float,
+    seed: int,
+    threads: int = 1,
+) -> None:
+    """Write a folder as NIH shares its data, and the lungs' masks beside it.
+
+    Args:
+        share: the folder to write: `Data_Entry_2017_v2020.csv`, `BBox_List_2017.csv`,
+            `train_val_list.txt`, `test_list.txt`, `blacklists/`, `images/<batch>.tar.gz`,
+            `lung_masks/<batch>.tar.gz`.
+        films: how many to draw.
+        films_per_batch: films an archive, the last one fewer.
+        size_px: side of a film.
+        quality_faults: share of films that lie on their side or are far too dark, and that a
+            blacklist names.
+        test_share: share of patients on the test list.
+        seed: of everything.
+        threads: worker processes; their count changes nothing.
+    """
+    if size_px < 64 or films < 10:
+        raise InputError(
+            f"draw_phantoms: needs films of 10 and size_px of 64 or more, got {films} and {size_px}"
+        )
+    planned = population(films, quality_faults, seed)
+    share.mkdir()
+    test = write_lists(share, planned, test_share, seed)
+    progress = Progress(len(planned), "films")
+    boxes: list[str] = []
+    tasks = [(film, size_px, seed) for film in planned]
+    with drawing(tasks, min(threads, os.cpu_count() or 1)) as drawn:
+        for first in range(0, len(planned), films_per_batch):
+            part = planned[first : first + films_per_batch]
+            name = f"images_{first // films_per_batch + 1:03d}.tar.gz"
+            with (
+                archive(share / "images" / name) as images,
+                archive(share / "lung_masks" / name) as masks,
+            ):
+                for film, (image, mask, found) in zip(part, islice(drawn, len(part)), strict=True):
+                    put(images, f"images/{film.name}", image)
+                    put(masks, f"lung_masks/{film.name}", mask)
+                    if film.name in test:  # as in NIH's set, only test films have boxes
+                        boxes += [box_row(film, f, box) for f, box in found.items() if f in BOXED]
+                    progress.add()
+    rows = [entry(film, size_px) for film in planned]
+    table = "\n".join([HEADER, *rows]) + "\n"
+    (share / "Data_Entry_2017_v2020.csv").write_text(table, encoding="utf-8")
+    (share / "BBox_List_2017.csv").write_text(
+        "\n".join([BOX_HEADER, *boxes]) + "\n", encoding="utf-8"
+    )
+
+
+def box_row(film: Film, finding: str, box: tuple[float, float, float, float]) -> str:
+    """A row of NIH's box file."""
+    return ",".join([film.name, NAMES_FOR_BOXES.get(finding, finding), *(f"{v:g}" for v in box)])
+
+
+if "snakemake" in globals():  # the only line that knows about Snakemake
+    step.run(main, snakemake)  # noqa: F821

@@ -1,0 +1,136 @@
+"""From a chest's maps to a film: attenuation, scatter, noise, position, look."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ribcage.phantoms import anatomy, pathology
+from ribcage.phantoms.anatomy import Chest, blur, clouds
+from ribcage.phantoms.population import Film, rng_of
+
+MU_SOFT, MU_BONE = 0.20, 0.42
+"""Attenuation per cm of water and of bone, at the effective energy of a chest film."""
+
+
+@dataclass
+class Drawn:
+    """A finished film: uint8 pixels, bool lungs without what the heart hides, and boxes.
+
+    Attributes:
+        pixels: uint8 [size, size].
+        lungs: bool [size, size], as JSRT and Montgomery draw them.
+        boxes: by finding, (x, y, width, height) in pixels.
+    """
+
+    pixels: np.ndarray
+    lungs: np.ndarray
+    boxes: dict[str, pathology.Box]
+
+
+def draw_film(film: Film, size: int, seed: int) -> Drawn:
+    """Draw one film from the run's seed and the film's own key."""
+    body, own = rng_of(seed, film.patient, 2), rng_of(seed, film.patient, 3, film.follow_up)
+    shape = anatomy.proportions(body, film.age_years, film.sex, film.view)
+    pathology.prepare(film.findings, shape, own)
+    chest = anatomy.draw(body, shape, film.view, size)
+    lungs = chest.cavity & (chest.heart < 0.5) & (np.abs(chest.x) > 0.028)
+    masks = {finding: pathology.add(finding, chest, own) for finding in film.findings}
+    seen = develop(chest, own)
+    placed = Placement(own, film, size)
+    pixels = np.clip(placed.move(seen, smooth=True), 0, 1)
+    lungs = placed.move(lungs.astype(np.float32)) > 0.5
+    moved = {finding: placed.move(mask.astype(np.float32)) > 0.5 for finding, mask in masks.items()}
+    pixels = finish(pixels, placed, film, own)
+    boxes = {f: box for f, mask in moved.items() if (box := pathology.box_of(mask)) is not None}
+    return Drawn(np.round(pixels * 255).astype(np.uint8), lungs, boxes)
+
+
+def develop(chest: Chest, rng: np.random.Generator) -> np.ndarray:
+    """Expose and develop: float32 [size, size] in [0, 1], 1 where the film is white."""
+    air = chest.depth * (1 + 0.04 * clouds(chest.size, rng, 12, 3))
+    tissue = np.maximum(chest.soft - 0.74 * air + chest.vessels * (chest.depth > 0.5), 0)
+    tissue *= 1 + 0.012 * clouds(chest.size, rng, 6, 4)
+    tau = MU_SOFT * tissue + MU_BONE * chest.bone
+    through = np.exp(-tau)
+    scatter = blur(through, 0.09) * rng.uniform(0.15, 0.4)
+    photons = rng.uniform(2e4, 2e5)
+    signal = through + scatter
+    signal += np.sqrt(signal / photons) * rng.standard_normal(signal.shape, dtype=np.float32)
+    dense = -np.log(np.maximum(signal, 1e-5)).astype(np.float32)
+    dense = blur(dense, 0.0018)
+    dense += rng.uniform(0.1, 0.7) * (dense - blur(dense, 0.02))  # edges are enhanced
+    inside = dense[chest.cavity]
+    dark, bright = np.percentile(inside, 20), np.percentile(dense[chest.y[:, 0] > 0.4], 85)
+    middle = dark + (bright - dark) * rng.uniform(0.38, 0.62)
+    steep = rng.uniform(2.6, 4.6) / max(bright - dark, 1e-3)
+    film = 1 / (1 + np.exp(-steep * (dense - middle)))
+    return (film ** rng.uniform(0.75, 1.3)).astype(np.float32)
+
+
+class Placement:
+    """Where the patient stands before the detector: one map for film and masks alike.
+
+    Args:
+        rng: of the film.
+        film: a portable film is placed less well; one on the rotated list lies on its side.
+        size: side in pixels.
+    """
+
+    def __init__(self, rng: np.random.Generator, film: Film, size: int) -> None:
+        loose = 1.6 if film.view == "AP" else 1.0
+        angle = np.radians(rng.normal(0, 2.2 * loose))
+        zoom = rng.uniform(1.08, 1.45) if rng.random() < 0.85 else rng.uniform(0.8, 1.1)
+        shift = rng.normal(0, 0.022 * loose, 2) + np.array([0, 0.01])
+        grid = (np.mgrid[:size, :size].astype(np.float32) + 0.5) / size - 0.5
+        y, x = grid
+        wave = [
+            cv2.resize(
+                rng.normal(0, 0.006, (4, 4)).astype(np.float32),
+                (size, size),
+                interpolation=cv2.INTER_CUBIC,
+            )
+            for _ in range(2)
+        ]
+        cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
+        from_x = cos * x - sin * y - shift[0] + wave[0]
+        from_y = sin * x + cos * y - shift[1] + wave[1] + rng.uniform(-0.11, -0.02)
+        self.x = ((from_x + 0.5) * size - 0.5).astype(np.float32)
+        self.y = ((from_y + 0.5) * size - 0.5).astype(np.float32)
+        self.turns = int(rng.choice((1, 3))) if film.fault == "rotated_images" else 0
+
+    def move(self, image: np.ndarray, smooth: bool = False) -> np.ndarray:
+        """Move a map of the patient onto the film; outside the patient's map its edge goes on."""
+        border = cv2.BORDER_REPLICATE if smooth else cv2.BORDER_CONSTANT
+        moved = cv2.remap(image, self.x, self.y, cv2.INTER_LINEAR, borderMode=border)
+        return np.rot90(moved, self.turns)
+
+
+def finish(
+    pixels: np.ndarray, placed: Placement, film: Film, rng: np.random.Generator
+) -> np.ndarray:
+    """Add what is not the patient: collimation, a side marker, tubes' shadows, faults."""
+    size = len(pixels)
+    pixels = np.ascontiguousarray(pixels)
+    if film.view == "AP" and rng.random() < 0.35:  # a lead across the chest
+        t = np.linspace(0, 1, 24)
+        lead = np.stack(
+            [-0.4 + 0.8 * t, rng.uniform(0.3, 0.7) + 0.08 * np.sin(4 * t + rng.uniform(0, 6))], 1
+        )
+        pixels = np.maximum(pixels, 0.85 * blur(anatomy.strokes([(lead, 0.006, 1.0)], size), 0.001))
+    if rng.random() < 0.7:
+        letter = "L" if rng.random() < 0.8 else "R"
+        across = rng.uniform(0.86, 0.92) if letter == "L" else rng.uniform(0.04, 0.09)
+        at = (int(across * size), int(rng.uniform(0.06, 0.14) * size))
+        canvas = np.zeros((size, size), np.uint8)
+        face = cv2.FONT_HERSHEY_SIMPLEX
+        cv2.putText(canvas, letter, at, face, size / 420, 255, max(1, size // 160), cv2.LINE_AA)
+        pixels = np.maximum(pixels, canvas.astype(np.float32) / 255)
+    if rng.random() < 0.25:  # the shutters leave a frame
+        wide = rng.integers(0, max(2, size // 24), 4)
+        tone = 0.0 if rng.random() < 0.7 else 1.0
+        pixels[: wide[0]] = pixels[size - wide[1] :] = tone
+        pixels[:, : wide[2]] = pixels[:, size - wide[3] :] = tone
+    if film.fault == "other_images_with_lower_quality":
+        pixels = 0.12 + 0.10 * pixels + 0.05 * rng.standard_normal(pixels.shape, dtype=np.float32)
+    return np.clip(pixels, 0, 1)

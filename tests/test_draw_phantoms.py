@@ -1,0 +1,169 @@
+import csv
+import io
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from draw_phantoms import HEADER, main
+from index_images import read_entries
+from ribcage.errors import InputError
+from ribcage.films import decode, read_batch
+from ribcage.findings import BOXED, FINDINGS, canonical
+from ribcage.phantoms.exposure import draw_film
+from ribcage.phantoms.population import Film, on_test_list, population
+
+OPTIONS = {
+    "films_per_batch": 20,
+    "size_px": 96,
+    "quality_faults": 0.15,
+    "test_share": 0.4,
+    "seed": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def share(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("phantoms") / "share"
+    main(folder, 50, **OPTIONS)
+    return folder
+
+
+def films_of(share, kind):
+    found = {}
+    for path in sorted((share / kind).glob("*.tar.gz")):
+        with tarfile.open(path) as tar:
+            for member in tar:
+                found[member.name] = Image.open(io.BytesIO(tar.extractfile(member).read()))
+                found[member.name].load()
+    return found
+
+
+def test_the_layout_is_nihs(share):
+    table = (share / "Data_Entry_2017_v2020.csv").read_text().splitlines()
+    assert table[0] == HEADER and len(table) == 51
+    box_header = (share / "BBox_List_2017.csv").read_text().splitlines()[0]
+    assert box_header == "Image Index,Finding Label,Bbox [x,y,w,h],,,"
+    assert len(read_entries(share / "Data_Entry_2017_v2020.csv")) == 50
+    names = {name for p in sorted((share / "images").glob("*")) for name, _ in read_batch(p)}
+    assert len(names) == 50 and [p.name for p in sorted((share / "images").glob("*"))] == [
+        f"images_00{n}.tar.gz" for n in (1, 2, 3)
+    ]
+    assert not (share / "test_list.txt").read_text().endswith("\n")
+
+
+def test_films_are_grey_or_grey_stored_as_rgba():
+    film = Film(1, 0, 50, "F", "PA", (), None, True)
+    from draw_phantoms import draw
+
+    data, _, _ = draw((film, 64, 1))
+    assert Image.open(io.BytesIO(data)).mode == "RGBA"
+    assert decode(data, "x.png").shape == (64, 64)
+
+
+def test_patients_are_on_one_list(share):
+    sides = [
+        {name[:8] for name in (share / f"{side}_list.txt").read_text().split()}
+        for side in ("train_val", "test")
+    ]
+    assert not sides[0] & sides[1] and sides[0] and sides[1]
+
+
+def test_the_count_of_workers_changes_nothing(share, tmp_path):
+    main(tmp_path / "again", 50, **OPTIONS, threads=2)
+    for path in sorted(share.rglob("*")):
+        if path.is_file():
+            other = tmp_path / "again" / path.relative_to(share)
+            assert other.read_bytes() == path.read_bytes(), path
+
+
+def test_a_film_is_drawn_again_alone(share):
+    film = population(50, OPTIONS["quality_faults"], OPTIONS["seed"])[7]
+    drawn = draw_film(film, 96, 3).pixels
+    stored = np.asarray(films_of(share, "images")[f"images/{film.name}"].convert("L"))
+    assert np.array_equal(drawn, stored)
+
+
+def test_masks_are_two_dark_lungs_beside_a_bright_middle(share):
+    images, masks = films_of(share, "images"), films_of(share, "lung_masks")
+    faulty = {n for p in (share / "blacklists").glob("*") for n in p.read_text().split()}
+    contrast = []
+    for name, image in images.items():
+        name = name.removeprefix("images/")
+        film = np.asarray(image.convert("L")).astype(float)
+        mask = np.asarray(masks[f"lung_masks/{name}"])
+        assert mask.shape == film.shape and set(np.unique(mask)) == {0, 255}
+        if name in faulty:
+            continue
+        columns = np.flatnonzero((mask > 0).any(axis=0))
+        middle = (columns[0] + columns[-1]) // 2
+        rows = np.flatnonzero((mask > 0).any(axis=1))
+        band = film[rows[0] : rows[-1], middle - 3 : middle + 4]
+        contrast.append(band.mean() - film[mask > 0].mean())
+    assert np.mean(np.array(contrast) > 20) > 0.95
+
+
+def test_boxes_lie_in_test_films_on_a_label(share):
+    labels = {
+        row["image"]: row for _, row in read_entries(share / "Data_Entry_2017_v2020.csv").iterrows()
+    }
+    test = set((share / "test_list.txt").read_text().split())
+    rows = list(csv.reader((share / "BBox_List_2017.csv").read_text().splitlines()[1:]))
+    assert len(rows) >= 5
+    for name, label, *box in rows:
+        x, y, w, h = map(float, box)
+        finding = canonical(label, "boxes")
+        assert finding in BOXED and labels[name][finding] and name in test
+        assert x >= 0 and y >= 0 and w > 0 and h > 0 and x + w <= 96 and y + h <= 96
+
+
+def test_blacklisted_films_are_those_drawn_with_a_fault(share):
+    planned = population(50, OPTIONS["quality_faults"], OPTIONS["seed"])
+    for fault in ("rotated_images", "other_images_with_lower_quality"):
+        text = (share / "blacklists" / f"blacklist_{fault}.csv").read_text()
+        assert text.split() == [film.name for film in planned if film.fault == fault]
+    assert (share / "blacklists" / "blacklist_non_PA_AP_view.csv").read_text() == ""
+    assert any(film.fault for film in planned)
+
+
+@pytest.mark.parametrize("finding", FINDINGS)
+def test_a_finding_changes_the_film_where_its_box_is(finding):
+    size = 128
+    inside, outside = [], []
+    for patient in range(1, 7):
+        healthy = draw_film(Film(patient, 0, 50, "M", "PA", (), None, False), size, 1)
+        ill = draw_film(Film(patient, 0, 50, "M", "PA", (finding,), None, False), size, 1)
+        x, y, w, h = map(int, ill.boxes[finding])
+        change = np.abs(ill.pixels.astype(float) - healthy.pixels)
+        box = np.zeros((size, size), bool)
+        box[y : y + h, x : x + w] = True
+        # The draws that follow a finding differ, so films differ a little everywhere.
+        inside.append(change[box].mean())
+        outside.append(change[~box].mean())
+    assert np.mean(inside) > 6
+
+
+def test_a_patients_later_film_shows_the_same_chest():
+    films = [Film(9, n, 50, "M", "PA", (), None, False) for n in (0, 1)]
+    other = Film(10, 0, 50, "M", "PA", (), None, False)
+    one, two, stranger = (draw_film(film, 96, 1) for film in (*films, other))
+    assert not np.array_equal(one.pixels, two.pixels)
+    assert not np.array_equal(one.pixels, stranger.pixels)
+
+
+def test_the_population_is_as_planned():
+    films = population(2000, 0.01, 1)
+    healthy = np.mean([not film.findings for film in films])
+    assert healthy == pytest.approx(0.4, abs=0.04)
+    for finding in FINDINGS:
+        assert np.mean([finding in film.findings for film in films]) > 0.04, finding
+    patients = {film.patient for film in films}
+    assert np.mean([on_test_list(p, 0.2, 1) for p in patients]) == pytest.approx(0.2, abs=0.04)
+    assert population(100, 0.01, 1) == films[:100]
+
+
+def test_too_small_a_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="draw_phantoms: needs films of 10"):
+        main(tmp_path / "share", 5, **OPTIONS)
+    assert not (tmp_path / "share").exists()
