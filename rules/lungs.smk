@@ -35,7 +35,7 @@ rule find_lungs:
         segmenter="models/segmenter",
         films=FILMS,
     output:
-        lungs="data/lungs/{batch}.parquet",
+        lungs_file="data/lungs/{batch}.parquet",
     log:
         "logs/find_lungs/{batch}.log",
     benchmark:

@@ -1,0 +1,319 @@
+"""Draw the class activation maps of one model, and judge where they point."""
+
+import json
+from collections import defaultdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from ribcage import cams as cam
+from ribcage import nets, step
+from ribcage.cams import Box, Pointed
+from ribcage.errors import InputError
+from ribcage.films import decode, read_batch
+from ribcage.findings import FINDINGS, canonical
+from ribcage.progress import Progress, say
+from ribcage.shards import Shards
+from ribcage.tables import labels_of, read_meta, read_table, write_table
+
+FILMS_A_STEP = 16
+OTHER_RULES = 4
+"""How many rows of a finding are chosen otherwise than for having a box."""
+SAME_PROBABILITY = 0.1
+"""bfloat16 moves a probability by less; another model's, or another film's, is further off."""
+WEBP: dict[str, Any] = {"format": "WEBP", "quality": 85, "method": 4}
+
+BoxesOf = dict[tuple[str, str], list[Box]]
+"""The boxes of each (image, finding)."""
+
+
+def read_boxes(path: Path, images: set[str]) -> BoxesOf:
+    """Read the boxes of some images from `image,finding,x_px,y_px,w_px,h_px`.
+
+    Raises:
+        InputError: a column is missing, a finding is unknown or a number is none.
+    """
+    rows = pd.read_csv(path, dtype={"image": str, "finding": str})
+    try:
+        values = rows[list(Box._fields)].to_numpy(float)
+        names = zip(rows["image"], rows["finding"], strict=True)
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path}: is no table of boxes ({error})") from error
+    found: BoxesOf = defaultdict(list)
+    for (image, finding), box in zip(names, values.tolist(), strict=True):
+        if image in images:
+            found[image, canonical(finding, str(path))].append(Box(*box))
+    return dict(found)
+
+
+def outcomes(truth: np.ndarray, called: np.ndarray) -> np.ndarray:
+    """TP, FP, FN or TN of each film, taking its label as the truth."""
+    return np.where(truth, np.where(called, "TP", "FN"), np.where(called, "FP", "TN"))
+
+
+def choose(
+    rows: pd.DataFrame, boxed: set[str], per_finding: int, rng: np.random.Generator
+) -> list[tuple[str, str]]:
+    """Choose the films of one finding by rule: nobody picks the pretty ones.
+
+    First films with a box, drawn at random: what the other rules leave, but at least one. Then the
+    most confident true positive, the most confident false positive, the lowest false negative, and
+    a random true positive; each the first that is not chosen yet.
+
+    Args:
+        rows: image, probability, outcome.
+        boxed: positive films that have a box of this finding.
+        per_finding: how many at the most.
+        rng: the source of the random draws.
+
+    Returns:
+        (image, why) in this order; why is boxed, most confident, most wrong or random.
+    """
+    ranked = rows.sort_values(["probability", "image"], ascending=[False, True])
+    of = {kind: ranked.loc[ranked["outcome"] == kind, "image"].tolist() for kind in ("TP", "FP")}
+    missed = ranked.loc[ranked["outcome"] == "FN", "image"].tolist()[::-1]
+    with_box = rng.permutation(sorted(boxed)).tolist()[: max(1, per_finding - OTHER_RULES)]
+    candidates = [
+        *(([image], "boxed") for image in with_box),
+        (of["TP"], "most confident"),
+        (of["FP"], "most wrong"),
+        (missed, "most wrong"),
+        (rng.permutation(sorted(of["TP"])).tolist(), "random"),
+    ]
+    chosen: dict[str, str] = {}
+    for images, why in candidates:
+        fresh = [image for image in images if image not in chosen]
+        if fresh:
+            chosen[fresh[0]] = why
+    return list(chosen.items())[:per_finding]
+
+
+def gallery(
+    test: pd.DataFrame,
+    labels: pd.DataFrame,
+    thresholds: dict[str, Any],
+    boxes: BoxesOf,
+    per_finding: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Choose what is shown: image, finding, outcome, why, probability, threshold.
+
+    Args:
+        test: predictions of the test films.
+        labels: bool [n, 14] of the same films.
+        thresholds: of thresholds.json.
+        boxes: of the test films.
+        per_finding: rows a finding at the most.
+        seed: of the random draws.
+    """
+    parts = []
+    for number, finding in enumerate(FINDINGS):
+        known = labels[finding].to_numpy()
+        at = (thresholds.get(finding) or {}).get("threshold")
+        if not known.any() or at is None:
+            say(f"{finding}: not shown; {'no threshold' if known.any() else 'no test film has it'}")
+            continue
+        rows = test[["image"]].assign(probability=test[finding], threshold=float(at))
+        rows["outcome"] = outcomes(known, test[finding].to_numpy() >= at)
+        boxed = {image for image in test["image"][known] if (image, finding) in boxes}
+        rng = np.random.default_rng([seed, number])
+        why = dict(choose(rows, boxed, per_finding, rng))
+        part = rows.set_index("image").loc[list(why)].reset_index()
+        parts.append(part.assign(finding=finding, why=list(why.values())))
+    columns = ["image", "finding", "outcome", "why", "probability", "threshold"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def compute_maps(
+    net: nets.DenseNet121, shards: Shards, images: list[str], where: str
+) -> dict[str, np.ndarray]:
+    """Compute the maps of some films, float32 [14, h, w] each."""
+    positions = shards.rows(images, where)
+    maps: dict[str, np.ndarray] = {}
+    progress = Progress(len(images), "films mapped")
+    for start in range(0, len(images), FILMS_A_STEP):
+        part = positions[start : start + FILMS_A_STEP]
+        maps |= zip(images[start:], cam.class_maps(net, shards.take(part)), strict=False)
+        progress.add(len(part))
+    return maps
+
+
+def check_same_model(
+    net: nets.DenseNet121, maps: dict[str, np.ndarray], test: pd.DataFrame, where: Path
+) -> None:
+    """Refuse maps that do not add up to the probabilities beside which they are shown."""
+    bias = net.classifier.bias.detach().numpy()
+    given = test.set_index("image").loc[list(maps), list(FINDINGS)].to_numpy()
+    logits = np.stack([one.sum(axis=(1, 2)) for one in maps.values()]) + bias
+    gap = np.abs(1 / (1 + np.exp(-logits)) - given).max()
+    if not gap < SAME_PROBABILITY:
+        raise InputError(
+            f"{where}: its probabilities are up to {gap:.2f} off what the model says of the same "
+            "films; predict again"
+        )
+
+
+def describe(
+    shown: pd.DataFrame, maps: dict[str, np.ndarray], boxes: BoxesOf, shards: Shards
+) -> pd.DataFrame:
+    """Add to each shown map where it peaks, whether that is right, and what its cells span."""
+    rows = []
+    for image, finding in zip(shown["image"], shown["finding"], strict=True):
+        one, square = maps[image][FINDINGS.index(finding)], shards.square(image)
+        drawn = boxes.get((image, finding), [])
+        width, height = film_px(shards, image)
+        x, y = cam.peak(one, square)
+        heat = cam.on_film(one, square, (width, height), (height, width))
+        rows.append(
+            {
+                "peak_x_px": x,
+                "peak_y_px": y,
+                "hit": any(box.holds(x, y) for box in drawn) if drawn else None,
+                "n_boxes": len(drawn),
+                "iou": cam.iou(heat, drawn),
+                "scale": float(one.max()),
+                "grid": one.shape[0],
+                "cell_px": square.side_px / one.shape[0],
+            }
+        )
+    columns = ["peak_x_px", "peak_y_px", "hit", "n_boxes", "iou", "scale", "grid", "cell_px"]
+    found = pd.DataFrame(rows, columns=columns).astype({"hit": "boolean"})
+    return pd.concat([shown, found], axis=1)
+
+
+def film_px(shards: Shards, image: str) -> tuple[int, int]:
+    """Width and height of a film as it is stored."""
+    at = shards.geometry.loc[image]
+    return int(at["width_px"]), int(at["height_px"])
+
+
+def localise(maps: dict[str, np.ndarray], boxes: BoxesOf, shards: Shards) -> pd.DataFrame:
+    """Play the pointing game on every boxed test film."""
+    films = []
+    for (image, finding), drawn in sorted(boxes.items()):
+        at = cam.peak(maps[image][FINDINGS.index(finding)], shards.square(image))
+        films.append(Pointed(finding, film_px(shards, image), at, tuple(drawn)))
+    return cam.pointing_game(films, FINDINGS)
+
+
+def draw(
+    data: bytes,
+    rows: pd.DataFrame,
+    maps: np.ndarray,
+    boxes: BoxesOf,
+    shards: Shards,
+    folder: Path,
+    display_px: int,
+) -> None:
+    """Write one film, its overlays, and the maps behind them."""
+    image = rows["image"].iloc[0]
+    stem, size, square = Path(image).stem, film_px(shards, image), shards.square(image)
+    film = decode(data, image)
+    if film.shape[::-1] != size:
+        raise InputError(f"{image}: has no longer {size[0]} x {size[1]} px; index the films again")
+    small = cam.shown(film, display_px)
+    Image.fromarray(small).save(folder / "films" / f"{stem}.webp", **WEBP)
+    for finding in rows["finding"]:
+        one = maps[FINDINGS.index(finding)]
+        heat = cam.on_film(one, square, size, small.shape)
+        picture = cam.overlay(small, heat, square, size, boxes.get((image, finding), []))
+        picture.save(folder / "overlays" / f"{stem}-{finding}.webp", **WEBP)
+        np.save(folder / "maps" / f"{stem}-{finding}.npy", one)
+
+
+def draw_all(
+    shown: pd.DataFrame,
+    maps: dict[str, np.ndarray],
+    boxes: BoxesOf,
+    shards: Shards,
+    films: list[Path],
+    folder: Path,
+    display_px: int,
+) -> None:
+    """Stream each batch that has a shown film once, up to its last one; hold one film at a time."""
+    of_film = dict(list(shown.groupby("image")))
+    stems = {Path(image).stem for image in of_film}
+    if len(stems) < len(of_film):
+        raise InputError("draw_cams: two films differ in nothing but their suffix; rename one")
+    batch_of = shards.geometry["batch_number"].loc[list(of_film)]
+    progress = Progress(len(of_film), "films drawn")
+    for number, batch in enumerate(films):
+        wanted = set(batch_of.index[batch_of == number])
+        for image, data in islice(read_batch(batch, wanted), len(wanted)):
+            draw(data, of_film[image], maps[image], boxes, shards, folder, display_px)
+            wanted.remove(image)
+            progress.add()
+        if wanted:
+            raise InputError(f"{batch}: no longer holds {min(wanted)}; index the films again")
+
+
+def main(
+    model: Path,
+    predictions: Path,
+    curated: Path,
+    tables: Path,
+    shards: list[Path],
+    films: list[Path],
+    cams: Path,
+    per_finding: int,
+    display_px: int,
+    seed: int,
+    threads: int = 1,
+) -> None:
+    """Write `reports/<experiment>/cams/`.
+
+    `cams.parquet` has a row a shown map: image, finding, outcome (TP, FP, FN), why (boxed, most
+    confident, most wrong, random), probability, threshold, peak_x_px, peak_y_px (film pixels), hit
+    (null without boxes), n_boxes, iou (of what reaches half of the map's maximum), scale (that
+    maximum, in logits: the brightest colour), grid (cells a side) and cell_px (film pixels a cell).
+    `films/<stem>.webp`, `overlays/<stem>-<finding>.webp` and `maps/<stem>-<finding>.npy`, float32
+    [grid, grid], go with it. `localisation.csv` is the pointing game on all boxed test films.
+
+    Args:
+        model: the folder of train_classifier.
+        predictions: the folder of predict_findings for the same model.
+        curated: the kept images with their labels.
+        tables: the folder of fetch_tables, with `boxes.csv`.
+        shards: the batches' shard folders.
+        films: the batches' archives or folders, in the order of `shards`.
+        cams: the folder to write.
+        per_finding: maps of a finding at the most.
+        display_px: the longer side of a shown film.
+        seed: of the random choices.
+        threads: of the CPU.
+    """
+    # A few hundred films: on the CPU in float32 the maps are the same with and without a GPU.
+    torch.set_num_threads(threads)
+    net, config = nets.load(model)
+    table = read_table(predictions / "predictions.parquet")
+    test = table[table["split"] == "test"].sort_values("image", ignore_index=True)
+    labels = labels_of(read_table(curated).set_index("image").loc[test["image"]], str(curated))
+    thresholds = json.loads((predictions / "thresholds.json").read_text(encoding="utf-8"))
+    boxes = read_boxes(tables / "boxes.csv", set(test["image"]))
+    shown = gallery(test, labels, thresholds, boxes, per_finding, seed)
+    shard = Shards(shards, config["view"], config["size_px"])
+    images = sorted({*shown["image"], *(image for image, _ in boxes)})
+    maps = compute_maps(net, shard, images, str(predictions))
+    check_same_model(net, maps, test, predictions)
+    for folder in (cams, cams / "films", cams / "overlays", cams / "maps"):
+        folder.mkdir()
+    write_table(describe(shown, maps, boxes, shard), cams / "cams.parquet", read_meta(curated))
+    pointing = localise(maps, boxes, shard)
+    pointing.to_csv(
+        cams / "localisation.csv", index=False, float_format="%.6g", lineterminator="\n"
+    )
+    draw_all(shown, maps, boxes, shard, films, cams, display_px)
+    last = pointing.iloc[-1]
+    say(
+        f"the peak lies in a box in {last['hits']} of {last['films']} cases ({last['pointing']:.0%}); "
+        f"the film's middle in {last['centre']:.0%}, the mean place in {last['mean_place']:.0%}"
+    )
+
+
+if "snakemake" in globals():  # the only line that knows about Snakemake
+    step.run(main, snakemake)  # noqa: F821
