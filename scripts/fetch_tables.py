@@ -1,0 +1,134 @@
+"""Take labels, boxes, lists and blacklists from the source, and say where each came from."""
+
+import csv
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ribcage import step
+from ribcage.errors import InputError
+from ribcage.fetch import Remote, download
+from ribcage.findings import canonical
+from ribcage.progress import say
+
+BOX_FILE, LISTS = "BBox_List_2017.csv", ("train_val_list.txt", "test_list.txt")
+BOX_COLUMNS = ("image", "finding", "x_px", "y_px", "w_px", "h_px")
+MAX_TABLE_BYTES = 256 << 20
+"""NIH's own table has 9 MB."""
+
+
+def the_entries(folder: Path) -> Path:
+    """Find the one Data_Entry table of a folder."""
+    found = sorted(folder.glob("Data_Entry_*.csv"))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise InputError(f"{folder}: needs one file Data_Entry_*.csv, has {names}")
+    return found[0]
+
+
+def read_boxes(path: Path) -> list[tuple[str, ...]]:
+    """Read NIH's boxes, whose header has nine cells over rows of six.
+
+    Raises:
+        InputError: names file and line of a row that is no box.
+    """
+    rows: list[tuple[str, ...]] = []
+    with path.open(encoding="utf-8", newline="") as file:
+        for line, cells in enumerate(csv.reader(file), start=1):
+            cells = [cell.strip() for cell in cells]
+            if line == 1 or not any(cells):
+                continue
+            where = f"{path}: line {line}"
+            image, finding, *box = cells[:6]
+            try:
+                x, y, width, height = map(float, box)
+            except ValueError as error:
+                raise InputError(f"{where}: {cells} is no box x, y, w, h") from error
+            if not (width > 0 and height > 0) or "/" in image or not image:
+                raise InputError(f"{where}: {cells} is no box of an image")
+            rows.append(
+                (image, canonical(finding, where), *(f"{v:g}" for v in (x, y, width, height)))
+            )
+    return rows
+
+
+def from_folder(folder: Path, tables: Path) -> dict[str, str]:
+    """Copy the tables of a folder in NIH's layout; return where each came from."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder; set source.origin to one")
+    entries = the_entries(folder)
+    taken = {"entries.csv": entries}
+    lists = [folder / name for name in LISTS if (folder / name).is_file()]
+    if len(lists) == 1:
+        raise InputError(
+            f"{folder}: has {lists[0].name} without the other list; add it or remove it"
+        )
+    taken |= {path.name: path for path in lists}
+    for path in sorted((folder / "blacklists").glob("*.csv")):
+        taken[f"blacklists/{path.name}"] = path
+    if (folder / BOX_FILE).is_file():
+        taken[BOX_FILE] = folder / BOX_FILE
+    for name, path in taken.items():
+        if path.stat().st_size > MAX_TABLE_BYTES:
+            raise InputError(f"{path}: larger than {MAX_TABLE_BYTES >> 20} MiB, which no table is")
+        shutil.copyfile(path, tables / name)
+    return {name: path.name for name, path in taken.items()}
+
+
+def from_nih(listed: Path, tables: Path, attempts: int, delay_s: float) -> dict[str, str]:
+    """Download the official tables and the blacklists; return where each came from."""
+    files: dict[str, Any] = json.loads(listed.read_text(encoding="utf-8"))
+    say(f"data: {files['provider']}, {files['site']}; cite {files['citation']}")
+    say(f"blacklists: {files['blacklists_licence']}")
+    partial = tables.with_name("tables.partial")
+    taken = {}
+    for entry in (*files["tables"], *files["blacklists"]):
+        name = entry["file"]
+        place = "entries.csv" if name.startswith("Data_Entry") else name
+        place = f"blacklists/{name}" if entry in files["blacklists"] else place
+        download(Remote.of(entry), tables / place, partial, attempts, delay_s)
+        taken[place] = entry["url"]
+    partial.rmdir()
+    return taken
+
+
+def main(source: Path, tables: Path, kind: str, attempts: int = 10, delay_s: float = 2.0) -> None:
+    """Write `data/raw/tables/`: entries.csv, boxes.csv, the lists, blacklists/ and sources.csv.
+
+    Args:
+        source: a folder in NIH's layout, or the list of NIH's files.
+        tables: the folder to write. entries.csv is byte for byte the source's table; boxes.csv has
+            a right header and NIH's spelling of Infiltration; sources.csv says for each file where
+            it came from, its bytes and its sha256.
+        kind: `phantom` or `local` (a folder), or `nih` (download).
+        attempts: of the download, in a row without progress.
+        delay_s: before the second of them.
+    """
+    (tables / "blacklists").mkdir(parents=True)
+    if kind == "nih":
+        taken = from_nih(source, tables, attempts, delay_s)
+    else:
+        taken = from_folder(source, tables)
+    boxes = read_boxes(tables / BOX_FILE) if BOX_FILE in taken else []
+    rows = []
+    for name, origin in sorted(taken.items()):
+        data = (tables / name).read_bytes()
+        rows.append((name, origin, len(data), hashlib.sha256(data).hexdigest()))
+    (tables / BOX_FILE).unlink(missing_ok=True)
+    write_csv(tables / "boxes.csv", BOX_COLUMNS, boxes)
+    write_csv(tables / "sources.csv", ("file", "from", "bytes", "sha256"), rows)
+    say(f"{len(taken)} tables, {len(boxes)} boxes")
+
+
+def write_csv(path: Path, header: tuple[str, ...], rows: list[Any]) -> None:
+    """Write a CSV with LF line ends."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+if "snakemake" in globals():  # the only line that knows about Snakemake
+    step.run(main, snakemake)  # noqa: F821
