@@ -1,0 +1,8 @@
+"""The report: one self-contained page.
+
+charts.py     line charts as inline SVG
+pictures.py   films, masks, boxes and maps as data URIs
+sections.py   what each section says, from the files of the other steps
+page.html     the template (Jinja2, everything escaped)
+style.css     its look
+"""

@@ -1,0 +1,165 @@
+"""Render everything into one page that a reviewer can read without asking us anything."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from ribcage import step
+from ribcage.errors import InputError
+from ribcage.progress import say
+from ribcage.report import outcome, sections
+from ribcage.tables import read_meta, read_table
+
+TEMPLATES = Path(__file__).resolve().parent / "ribcage" / "report"
+CONTENTS = (
+    ("data", "Data"),
+    ("curation", "Dropped"),
+    ("lungs", "Lungs"),
+    ("training", "Training"),
+    ("results", "Results"),
+    ("explanation", "Where the networks look"),
+    ("provenance", "Provenance"),
+    ("limits", "Limits"),
+)
+LIMITS = (
+    "For research and teaching only; not for clinical use.",
+    "The labels of ChestX-ray14 were mined from reports by software and are often wrong; "
+    "“No Finding” means that none of the 14 was found, not that the film is normal.",
+    "There are no lateral films, no earlier films and no clinical history beside a film.",
+    "ChestX-ray14 comes from one hospital; what a model learns there may not hold elsewhere.",
+    "Phantoms are drawings. They test the pipeline, not the medicine.",
+    "Intervals over patients are not computed yet: small differences mean nothing.",
+)
+
+
+def gather(
+    models: list[Path],
+    metrics: list[Path],
+    curves: list[Path],
+    cams: list[Path],
+    settings: dict[str, Any],
+) -> list[outcome.Experiment]:
+    """Put together what belongs to each experiment, in the order of params.yaml."""
+    experiments = []
+    for number, name in enumerate(settings["experiments"]):
+        own = [folder for folder in models if folder.parent.name == name]
+        experiments.append(
+            {
+                "name": name,
+                "style": f"e{number % 8}",
+                "settings": {**settings["train_classifier"], **settings["experiments"][name]},
+                "metrics": json.loads(_of(metrics, name).read_text(encoding="utf-8")),
+                "curves": pd.read_csv(_of(curves, name)),
+                "cams": _of(cams, name),
+                "models": [_model(folder, name, f"e{number % 8}", len(own)) for folder in own],
+            }
+        )
+    return experiments
+
+
+def _of(paths: list[Path], name: str) -> Path:
+    (path,) = (path for path in paths if path.parent.name == name)
+    return path
+
+
+def _model(folder: Path, name: str, style: str, seeds: int) -> dict[str, Any]:
+    return {
+        "folder": folder,
+        "name": name if seeds == 1 else f"{name}, seed {folder.name}",
+        "style": style,
+        "config": json.loads((folder / "config.json").read_text(encoding="utf-8")),
+        "history": pd.read_csv(folder / "history.csv"),
+    }
+
+
+def render(**parts: Any) -> str:  # noqa: ANN401 - whatever the template names
+    """Fill the template; every string is escaped, whoever wrote it."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    return environment.get_template("page.html").render(style=style, **parts)
+
+
+def main(
+    tables: Path,
+    images: Path,
+    curated: Path,
+    dropped: Path,
+    split: Path,
+    segmenter: Path,
+    lungs: list[Path],
+    films: list[Path],
+    models: list[Path],
+    metrics: list[Path],
+    curves: list[Path],
+    cams: list[Path],
+    report: Path,
+    title: str,
+    crops: int,
+    max_mb: float,
+    settings: dict[str, Any],
+) -> None:
+    """Write `reports/index.html`, which needs no network.
+
+    Args:
+        tables: the folder that fetch_tables made.
+        images: all indexed images.
+        curated: the kept ones.
+        dropped: the others, with reasons.
+        split: who is on which side.
+        segmenter: the folder of train_segmenter.
+        lungs: the batches' lung tables.
+        films: the batches' archives or folders.
+        models: the folders of train_classifier.
+        metrics: a metrics.json an experiment.
+        curves: a curves.csv an experiment.
+        cams: a folder of draw_cams an experiment.
+        report: the page to write.
+        title: its title.
+        crops: random films on the sheet of lungs.
+        max_mb: the page may not be larger.
+        settings: the whole of params.yaml.
+    """
+    kept, sides = read_table(curated), read_table(split)
+    found = pd.concat([read_table(path) for path in lungs], ignore_index=True)
+    dice = json.loads((segmenter / "metrics.json").read_text(encoding="utf-8"))
+    experiments = gather(models, metrics, curves, cams, settings)
+    meta = read_meta(curated)
+    page = render(
+        title=title,
+        contents=CONTENTS,
+        limits=LIMITS,
+        footer="Made by Ribcage. Data of ChestX-ray14: NIH Clinical Center, Wang et al., CVPR 2017.",
+        head=outcome.head(
+            experiments, len(kept), kept["patient"].nunique(), settings["source"]["kind"]
+        ),
+        data=sections.data(kept, sides),
+        curation=sections.curation(read_table(images), pd.read_csv(dropped)),
+        lungs=sections.lungs(found, segmenter, dice, films, crops),
+        training=sections.training([model for e in experiments for model in e["models"]]),
+        results=outcome.results(experiments),
+        explanation=outcome.explanation(experiments, kept),
+        provenance=outcome.provenance(
+            experiments, meta, pd.read_csv(tables / "sources.csv"), settings
+        ),
+    )
+    size = len(page.encode()) / 1e6
+    if size > max_mb:
+        raise InputError(
+            f"write_report.max_mb: the page has {size:.1f} MB, over {max_mb:g}; lower "
+            "draw_cams.per_finding, draw_cams.display_px or write_report.crops, or raise the limit"
+        )
+    report.write_text(page, encoding="utf-8")
+    say(f"the page has {size:.1f} MB")
+
+
+if "snakemake" in globals():  # the only line that knows about Snakemake
+    step.run(main, snakemake)  # noqa: F821
