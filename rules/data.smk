@@ -11,6 +11,8 @@ rule draw_phantoms:
         "logs/draw_phantoms.log",
     benchmark:
         "benchmarks/draw_phantoms.tsv"
+    conda:
+        "../environment.yml"
     threads: workflow.cores
     params:
         films=config["draw_phantoms"]["films"],
@@ -34,6 +36,8 @@ rule fetch_tables:
         "logs/fetch_tables.log",
     benchmark:
         "benchmarks/fetch_tables.tsv"
+    conda:
+        "../environment.yml"
     params:
         kind=config["source"]["kind"],
     script:
@@ -51,6 +55,8 @@ rule fetch_images:
         "logs/fetch_images/{batch}.log",
     benchmark:
         "benchmarks/fetch_images/{batch}.tsv"
+    conda:
+        "../environment.yml"
     resources:
         downloads=1,
     params:
@@ -73,6 +79,8 @@ rule index_images:
         "logs/index_images.log",
     benchmark:
         "benchmarks/index_images.tsv"
+    conda:
+        "../environment.yml"
     threads: workflow.cores
     params:
         batch_names=BATCHES,
@@ -95,6 +103,8 @@ rule curate_images:
         "logs/curate_images.log",
     benchmark:
         "benchmarks/curate_images.tsv"
+    conda:
+        "../environment.yml"
     params:
         blacklists=config["curate_images"]["blacklists"],
         undecodable=config["curate_images"]["undecodable"],
@@ -114,6 +124,8 @@ rule split_patients:
         "logs/split_patients.log",
     benchmark:
         "benchmarks/split_patients.tsv"
+    conda:
+        "../environment.yml"
     params:
         kind=config["split_patients"]["kind"],
         shares=config["split_patients"]["shares"],

@@ -12,6 +12,8 @@ rule train_segmenter:
         "logs/train_segmenter.log",
     benchmark:
         "benchmarks/train_segmenter.tsv"
+    conda:
+        "../environment.yml"
     threads: 2
     resources:
         gpu=1,
@@ -40,6 +42,8 @@ rule find_lungs:
         "logs/find_lungs/{batch}.log",
     benchmark:
         "benchmarks/find_lungs/{batch}.tsv"
+    conda:
+        "../environment.yml"
     params:
         batch="{batch}",
         margin_sides=config["find_lungs"]["margin_sides"],
@@ -64,6 +68,8 @@ rule write_shards:
         "logs/write_shards/{batch}.log",
     benchmark:
         "benchmarks/write_shards/{batch}.tsv"
+    conda:
+        "../environment.yml"
     params:
         batch="{batch}",
         wanted=settings.shards(config),

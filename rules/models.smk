@@ -14,6 +14,8 @@ rule train_classifier:
         "logs/train_classifier/{experiment}/{seed}.log",
     benchmark:
         "benchmarks/train_classifier/{experiment}/{seed}.tsv"
+    conda:
+        "../environment.yml"
     threads: 1
     resources:
         gpu=1,
@@ -39,6 +41,8 @@ rule predict_findings:
         "logs/predict_findings/{experiment}/{seed}.log",
     benchmark:
         "benchmarks/predict_findings/{experiment}/{seed}.tsv"
+    conda:
+        "../environment.yml"
     resources:
         gpu=1,
     params:

@@ -14,6 +14,8 @@ rule score_predictions:
         "logs/score_predictions/{experiment}.log",
     benchmark:
         "benchmarks/score_predictions/{experiment}.tsv"
+    conda:
+        "../environment.yml"
     params:
         experiment="{experiment}",
     script:
@@ -36,6 +38,8 @@ rule draw_cams:
         "logs/draw_cams/{experiment}.log",
     benchmark:
         "benchmarks/draw_cams/{experiment}.tsv"
+    conda:
+        "../environment.yml"
     params:
         per_finding=config["draw_cams"]["per_finding"],
         display_px=config["draw_cams"]["display_px"],
@@ -68,6 +72,8 @@ rule write_report:
         "logs/write_report.log",
     benchmark:
         "benchmarks/write_report.tsv"
+    conda:
+        "../environment.yml"
     params:
         title=config["write_report"]["title"],
         crops=config["write_report"]["crops"],

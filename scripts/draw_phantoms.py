@@ -7,6 +7,7 @@ import os
 import signal
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -54,17 +55,25 @@ def draw(task: tuple[Film, int, int]) -> tuple[bytes, bytes, Boxes]:
 def _start_worker() -> None:
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the runner's handler, which raises
 
 
 @contextmanager
-def drawing(tasks: list[tuple[Film, int, int]], threads: int) -> Iterator[Iterator]:
+def drawing(
+    tasks: list[tuple[Film, int, int]], threads: int
+) -> Iterator[Iterator[tuple[bytes, bytes, Boxes]]]:
     """Give the drawn films in the order of the tasks, whoever drew them."""
     if threads == 1:
         cv2.setNumThreads(1)
         yield map(draw, tasks)
         return
-    with multiprocessing.get_context("fork").Pool(threads, _start_worker) as pool:
-        yield pool.imap(draw, tasks, chunksize=8)
+    # An executor, not a Pool: it raises when a worker is killed, where a Pool waits for ever.
+    context = multiprocessing.get_context("fork")
+    workers = ProcessPoolExecutor(threads, context, initializer=_start_worker)
+    try:
+        yield workers.map(draw, tasks, chunksize=8)
+    finally:
+        workers.shutdown(cancel_futures=True)
 
 
 @contextmanager
@@ -94,6 +103,11 @@ def entry(film: Film, size_px: int) -> str:
     return f"{film.name},{labels},{film.follow_up},{person},{size_px},{size_px},{spacing},{spacing}"
 
 
+def box_row(film: Film, finding: str, box: tuple[float, float, float, float]) -> str:
+    """A row of NIH's box file."""
+    return ",".join([film.name, NAMES_FOR_BOXES.get(finding, finding), *(f"{v:g}" for v in box)])
+
+
 def write_lists(share: Path, films: list[Film], test_share: float, seed: int) -> set[str]:
     """Write the official lists and the blacklists; return the names on the test list."""
     test = {film.name for film in films if on_test_list(film.patient, test_share, seed)}
@@ -106,6 +120,12 @@ def write_lists(share: Path, films: list[Film], test_share: float, seed: int) ->
         named = "".join(f"{film.name}\n" for film in films if film.fault == fault)
         (folder / f"blacklist_{fault}.csv").write_text(named, encoding="utf-8")
     return test
+
+
+def check(key: str, value: float, least: float, most: float) -> None:
+    """Refuse a param outside its range."""
+    if not least <= value <= most:
+        raise InputError(f"draw_phantoms.{key} must be {least:,} to {most:,}, got {value}")
 
 
 def main(
@@ -132,11 +152,15 @@ def main(
         test_share: share of patients on the test list.
         seed: of everything.
         threads: worker processes; their count changes nothing.
+
+    Raises:
+        InputError: a param is out of its range; nothing is written.
     """
-    if size_px < 64 or films < 10:
-        raise InputError(
-            f"draw_phantoms: needs films of 10 and size_px of 64 or more, got {films} and {size_px}"
-        )
+    check("films", films, 10, 1_000_000)
+    check("films_per_batch", films_per_batch, 1, 1_000_000)
+    check("size_px", size_px, 64, 2048)
+    check("quality_faults", quality_faults, 0, 1)
+    check("test_share", test_share, 0, 1)
     planned = population(films, quality_faults, seed)
     share.mkdir()
     test = write_lists(share, planned, test_share, seed)
@@ -163,11 +187,6 @@ def main(
     (share / "BBox_List_2017.csv").write_text(
         "\n".join([BOX_HEADER, *boxes]) + "\n", encoding="utf-8"
     )
-
-
-def box_row(film: Film, finding: str, box: tuple[float, float, float, float]) -> str:
-    """A row of NIH's box file."""
-    return ",".join([film.name, NAMES_FOR_BOXES.get(finding, finding), *(f"{v:g}" for v in box)])
 
 
 if "snakemake" in globals():  # the only line that knows about Snakemake

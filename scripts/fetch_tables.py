@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -28,29 +29,53 @@ def the_entries(folder: Path) -> Path:
     return found[0]
 
 
+def lines_of(path: Path) -> list[str]:
+    """Read a table's lines, without their ends."""
+    try:
+        return path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8") from error
+
+
+def is_file_name(text: str) -> bool:
+    """Tell whether a cell can be the name of a film: no path, and no row of a table."""
+    return text.isprintable() and text not in ("", ".", "..") and not set(text) & set('/\\,"')
+
+
+def check_names(path: Path) -> None:
+    """Refuse a list that is not one file name a line; empty lines are skipped."""
+    for number, line in enumerate(lines_of(path), start=1):
+        if line.strip() and not is_file_name(line.strip()):
+            raise InputError(f"{path}: line {number}: {line.strip()!r} is no file name")
+
+
 def read_boxes(path: Path) -> list[tuple[str, ...]]:
     """Read NIH's boxes, whose header has nine cells over rows of six.
+
+    Returns:
+        Rows of image, finding in NIH's spelling of the labels, and x, y, width, height in pixels
+        of the original film, with all of their digits.
 
     Raises:
         InputError: names file and line of a row that is no box.
     """
     rows: list[tuple[str, ...]] = []
-    with path.open(encoding="utf-8", newline="") as file:
-        for line, cells in enumerate(csv.reader(file), start=1):
-            cells = [cell.strip() for cell in cells]
-            if line == 1 or not any(cells):
-                continue
-            where = f"{path}: line {line}"
-            image, finding, *box = cells[:6]
-            try:
-                x, y, width, height = map(float, box)
-            except ValueError as error:
-                raise InputError(f"{where}: {cells} is no box x, y, w, h") from error
-            if not (width > 0 and height > 0) or "/" in image or not image:
-                raise InputError(f"{where}: {cells} is no box of an image")
-            rows.append(
-                (image, canonical(finding, where), *(f"{v:g}" for v in (x, y, width, height)))
-            )
+    for number, line in enumerate(lines_of(path)[1:], start=2):
+        # Spreadsheets quote cells, and fill rows with empty ones up to the header's nine.
+        cells = [cell.strip(' "') for cell in line.rstrip(', "\r').split(",")]
+        if cells == [""]:
+            continue
+        where = f"{path}: line {number}"
+        try:
+            image, finding, *box = cells
+            x, y, width, height = map(float, box)
+        except ValueError as error:
+            raise InputError(f"{where}: {cells} is no image, finding, x, y, w, h") from error
+        inside = x >= 0 and y >= 0 and width > 0 and height > 0  # NaN is not
+        if not inside or math.inf in (x, y, width, height) or not is_file_name(image):
+            raise InputError(f"{where}: {cells} is no box of an image")
+        numbers = (f"{v:.15g}" for v in (x, y, width, height))
+        rows.append((image, canonical(finding, where), *numbers))
     return rows
 
 
@@ -90,7 +115,8 @@ def from_nih(listed: Path, tables: Path, attempts: int, delay_s: float) -> dict[
         place = f"blacklists/{name}" if entry in files["blacklists"] else place
         download(Remote.of(entry), tables / place, partial, attempts, delay_s)
         taken[place] = entry["url"]
-    partial.rmdir()
+    if not any(partial.iterdir()):  # else an earlier run has kept wrong bytes there
+        partial.rmdir()
     return taken
 
 
@@ -100,8 +126,8 @@ def main(source: Path, tables: Path, kind: str, attempts: int = 10, delay_s: flo
     Args:
         source: a folder in NIH's layout, or the list of NIH's files.
         tables: the folder to write. entries.csv is byte for byte the source's table; boxes.csv has
-            a right header and NIH's spelling of Infiltration; sources.csv says for each file where
-            it came from, its bytes and its sha256.
+            a right header and NIH's spelling of Infiltration; sources.csv says for each file of
+            the source where it came from, its bytes and its sha256.
         kind: `phantom` or `local` (a folder), or `nih` (download).
         attempts: of the download, in a row without progress.
         delay_s: before the second of them.
@@ -111,6 +137,8 @@ def main(source: Path, tables: Path, kind: str, attempts: int = 10, delay_s: flo
         taken = from_nih(source, tables, attempts, delay_s)
     else:
         taken = from_folder(source, tables)
+    for path in sorted((*tables.glob("*.txt"), *tables.glob("blacklists/*.csv"))):
+        check_names(path)
     boxes = read_boxes(tables / BOX_FILE) if BOX_FILE in taken else []
     rows = []
     for name, origin in sorted(taken.items()):

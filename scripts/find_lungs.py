@@ -75,7 +75,9 @@ def main(
         films: this batch's archive or folder.
         lungs_file: the table to write.
         batch: the batch's name.
-        margin_sides, margin_top, margin_bottom: shares of the film's side around the lungs.
+        margin_sides: added left and right of the lungs, as a share of the film's side.
+        margin_top: added above.
+        margin_bottom: added below.
         min_height_to_width: of the box.
         min_quality: the whole film is the box where the mask's quality is lower.
         threads: of the CPU.

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
-from ribcage import metrics, nets, step, training
+from ribcage import metrics, nets, step
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
-from ribcage.progress import say
+from ribcage.progress import say, track
 from ribcage.shards import Shards
 from ribcage.tables import labels_of, read_meta, read_table, write_table
 
@@ -39,6 +40,19 @@ def fit_thresholds(truth: pd.DataFrame, given: pd.DataFrame) -> dict[str, dict[s
     return fitted
 
 
+def labels_by_image(curated: pd.DataFrame, images: pd.Series, where: str) -> pd.DataFrame:
+    """Find the labels of images, bool [n, 14], by their names.
+
+    Raises:
+        InputError: an image is not among the curated.
+    """
+    labels = labels_of(curated.set_index("image"), "curated.parquet")
+    lost = images[~images.isin(labels.index)]
+    if len(lost):
+        raise InputError(f"{where}: {lost.iloc[0]} is not among the curated images")
+    return labels.loc[images]
+
+
 def main(
     model: Path,
     curated: Path,
@@ -59,24 +73,26 @@ def main(
         batch_size: films a step.
         threads: of the CPU.
     """
-    on = training.machine(threads)
+    on = nets.machine(threads)
     net, config = nets.load(model)
-    net = on.place(net)
     rows = read_table(split)
     rows = rows[rows["split"].isin(("val", "test"))].reset_index(drop=True)
-    labels = read_table(curated).set_index("image").loc[rows["image"]].reset_index()
-    truth = labels_of(labels, str(curated))
+    if rows.empty:
+        raise InputError(f"{split}: has neither validation nor test films to score")
     films = Shards(shards, config["view"], config["size_px"])
-    data = training.Data(films, films.rows(rows["image"].tolist(), str(split)), truth.to_numpy())
-    logits = training.infer(net, data, on, batch_size)
+    at = films.rows(rows["image"].tolist(), str(split))
+    progress = track(range(0, len(at), batch_size), -(-len(at) // batch_size), "batches")
+    batches = (films.take(at[start : start + batch_size]) for start in progress)
+    logits = nets.infer(on.place(net), batches, on)
     if not np.isfinite(logits).all():
         raise InputError(f"{model}: gives values that are no numbers; train it again")
-    given = pd.DataFrame(1 / (1 + np.exp(-logits)), columns=FINDINGS).astype(np.float32)
+    given = pd.DataFrame(torch.sigmoid(torch.from_numpy(logits)).numpy(), columns=FINDINGS)
     predictions.mkdir()
     table = pd.concat([rows[["image", "patient", "split"]], given], axis=1)
     write_table(table, predictions / "predictions.parquet", read_meta(curated))
     val = rows["split"] == "val"
-    text = json.dumps(fit_thresholds(truth[val], given[val]), indent=1)
+    truth = labels_by_image(read_table(curated), rows["image"][val], str(split))
+    text = json.dumps(fit_thresholds(truth, given[val]), indent=1)
     (predictions / "thresholds.json").write_text(text + "\n", encoding="utf-8")
     say(f"{int(val.sum()):,} validation and {int((~val).sum()):,} test films scored")
 

@@ -14,16 +14,7 @@ from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
 from ribcage.progress import say
 from ribcage.shards import Shards
-from ribcage.tables import labels_of, read_meta, read_table
-
-
-def data_of(split: str, rows: pd.DataFrame, labels: pd.DataFrame, shards: Shards) -> training.Data:
-    """The films of one split with their labels; the labels follow the image's name."""
-    images = rows["image"][rows["split"] == split].tolist()
-    if not images:
-        raise InputError(f"split_patients: there is no {split} film to train with")
-    truth = labels_of(labels.loc[images].reset_index(), "curated.parquet").to_numpy()
-    return training.Data(shards, shards.rows(images, "split.parquet"), truth)
+from ribcage.tables import read_meta, read_table
 
 
 def describe(
@@ -93,12 +84,17 @@ def main(
         seed: of weights, order and augmentation.
         threads: of the CPU.
     """
-    on = training.machine(threads)
+    on = nets.machine(threads)
     torch.manual_seed(seed)
-    rows = read_table(split)
-    labels = read_table(curated).set_index("image")
+    rows, labels = read_table(split), read_table(curated)
     films = Shards(shards, settings["view"], settings["size_px"])
-    train, val = (data_of(name, rows, labels, films) for name in ("train", "val"))
+    parts = []
+    for name in ("train", "val"):
+        images = rows["image"][rows["split"] == name].tolist()
+        if not images:
+            raise InputError(f"{split}: has no {name} film, without which nothing can be trained")
+        parts.append(training.data_of(images, labels, films, str(split)))
+    train, val = parts
     weights = losses.positive_weights(train.labels, settings["weighting"])
     never = [f for f, n in zip(FINDINGS, train.labels.sum(axis=0), strict=True) if n == 0]
     if never:
@@ -110,12 +106,12 @@ def main(
     )
     fitted, history = training.fit(net, train, val, settings, seed, on)
     model.mkdir()
-    best = min(history, key=lambda row: row["val_loss"])
+    best = min(history, key=lambda row: row["val_loss"])  # the first of several, as in fit
     counted = {"best_epoch": best["epoch"], **count(rows, train, settings), **read_meta(curated)}
     nets.save(fitted, describe(experiment, settings, seed, on, counted), model)
     table = pd.DataFrame(history)
     table.to_csv(model / "history.csv", index=False, float_format="%.6g", lineterminator="\n")
-    scores = {name: None if np.isnan(value) else round(value, 6) for name, value in best.items()}
+    scores = {n: None if np.isnan(value) else float(f"{value:.6g}") for n, value in best.items()}
     (model / "metrics.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
 
 

@@ -25,6 +25,7 @@ CONTENTS = (
     ("provenance", "Provenance"),
     ("limits", "Limits"),
 )
+FOOTER = "Made by Ribcage. ChestX-ray14: NIH Clinical Center; Wang et al., CVPR 2017."
 LIMITS = (
     "For research and teaching only; not for clinical use.",
     "The labels of ChestX-ray14 were mined from reports by software and are often wrong; "
@@ -137,7 +138,7 @@ def main(
         title=title,
         contents=CONTENTS,
         limits=LIMITS,
-        footer="Made by Ribcage. Data of ChestX-ray14: NIH Clinical Center, Wang et al., CVPR 2017.",
+        footer=FOOTER,
         head=outcome.head(
             experiments, len(kept), kept["patient"].nunique(), settings["source"]["kind"]
         ),

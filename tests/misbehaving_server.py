@@ -11,8 +11,10 @@ PAGE = b"<!DOCTYPE html><html>Not what you wanted</html>"
 def serving(files, faults=()):
     """Serve {path: bytes}; each GET uses up the next fault.
 
-    Faults: ("drop", n) closes after n bytes; "html"; "wrong" (other bytes of the same length);
-    "500"; "ignore range"; "redirect"; "shifted" (another part than asked for); None (behave).
+    Faults: ("drop", n) closes after n bytes; ("drop, ignore range", n) also starts from zero;
+    "html"; "wrong" (other bytes of the same length); "500"; "ignore range"; "redirect"; "shifted"
+    (another part than asked for); "grown" (a part of a larger file); "labelled" (a .gz called
+    packed on the way, which it is not); None (behave).
     Yields (base URL, list of (method, path, Range) seen).
     """
     faults, seen = list(faults), []
@@ -43,7 +45,8 @@ def serving(files, faults=()):
                 return self.send_error(404)
             whole = files[path]
             start = 0
-            if self.headers.get("Range") and fault != "ignore range":
+            ranged = self.headers.get("Range") and "ignore range" not in str(fault)
+            if ranged:
                 start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
             if start >= len(whole):
                 return self.answer(b"", 416, {"Content-Range": f"bytes */{len(whole)}"})
@@ -51,10 +54,13 @@ def serving(files, faults=()):
             if fault == "wrong":
                 body = bytes(255 - b for b in body)
             status, headers = 200, {}
-            if self.headers.get("Range") and fault != "ignore range":
+            if fault == "labelled":
+                headers["Content-Encoding"] = "gzip"
+            if ranged:
                 first = start + 1 if fault == "shifted" else start
                 status = 206
-                headers["Content-Range"] = f"bytes {first}-{len(whole) - 1}/{len(whole)}"
+                size = len(whole) + 5 * (fault == "grown")
+                headers["Content-Range"] = f"bytes {first}-{len(whole) - 1}/{size}"
             cut = fault[1] if isinstance(fault, tuple) else len(body)
             return self.answer(body, status, headers, cut)
 

@@ -2,17 +2,19 @@ import csv
 import io
 import tarfile
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from draw_phantoms import HEADER, main
+from draw_phantoms import HEADER, draw, main
 from index_images import read_entries
 from ribcage.errors import InputError
 from ribcage.films import decode, read_batch
 from ribcage.findings import BOXED, FINDINGS, canonical
+from ribcage.phantoms import anatomy, pathology
 from ribcage.phantoms.exposure import draw_film
-from ribcage.phantoms.population import Film, on_test_list, population
+from ribcage.phantoms.population import Film, on_test_list, population, rng_of
 
 OPTIONS = {
     "films_per_batch": 20,
@@ -55,8 +57,6 @@ def test_the_layout_is_nihs(share):
 
 def test_films_are_grey_or_grey_stored_as_rgba():
     film = Film(1, 0, 50, "F", "PA", (), None, True)
-    from draw_phantoms import draw
-
     data, _, _ = draw((film, 64, 1))
     assert Image.open(io.BytesIO(data)).mode == "RGBA"
     assert decode(data, "x.png").shape == (64, 64)
@@ -128,20 +128,35 @@ def test_blacklisted_films_are_those_drawn_with_a_fault(share):
 
 
 @pytest.mark.parametrize("finding", FINDINGS)
-def test_a_finding_changes_the_film_where_its_box_is(finding):
-    size = 128
-    inside, outside = [], []
+def test_a_finding_is_seen_where_its_box_is(finding):
+    change = []
     for patient in range(1, 7):
-        healthy = draw_film(Film(patient, 0, 50, "M", "PA", (), None, False), size, 1)
-        ill = draw_film(Film(patient, 0, 50, "M", "PA", (finding,), None, False), size, 1)
+        healthy = draw_film(Film(patient, 0, 50, "M", "PA", (), None, False), 128, 1)
+        ill = draw_film(Film(patient, 0, 50, "M", "PA", (finding,), None, False), 128, 1)
         x, y, w, h = map(int, ill.boxes[finding])
-        change = np.abs(ill.pixels.astype(float) - healthy.pixels)
-        box = np.zeros((size, size), bool)
-        box[y : y + h, x : x + w] = True
-        # The draws that follow a finding differ, so films differ a little everywhere.
-        inside.append(change[box].mean())
-        outside.append(change[~box].mean())
-    assert np.mean(inside) > 6
+        rows, columns = slice(y, y + h), slice(x, x + w)
+        change.append(
+            np.abs(ill.pixels[rows, columns].astype(float) - healthy.pixels[rows, columns])
+        )
+    assert np.mean([part.mean() for part in change]) > 6
+
+
+@pytest.mark.parametrize(
+    "finding",
+    ["Mass", "Nodule", "Pneumonia", "Consolidation", "Pleural_Thickening", "Hernia", "Effusion"],
+)
+def test_a_finding_in_one_place_changes_the_chest_only_there(finding):
+    def dense(chest):
+        return chest.soft - 0.74 * chest.depth + chest.vessels
+
+    for patient in range(6):
+        rng = rng_of(1, patient)
+        chest = anatomy.draw(rng, anatomy.proportions(rng, 50, "F"), "PA", 128)
+        before = dense(chest).copy()
+        mask = pathology.add(finding, chest, rng_of(1, patient, 9))
+        near = cv2.dilate(mask.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
+        changed = np.abs(dense(chest) - before)
+        assert changed[~near].max() < 0.2 and changed[mask].mean() > 0.5
 
 
 def test_a_patients_later_film_shows_the_same_chest():
@@ -163,7 +178,17 @@ def test_the_population_is_as_planned():
     assert population(100, 0.01, 1) == films[:100]
 
 
-def test_too_small_a_run_is_refused(tmp_path):
-    with pytest.raises(InputError, match="draw_phantoms: needs films of 10"):
-        main(tmp_path / "share", 5, **OPTIONS)
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("films", 5),
+        ("films_per_batch", 0),
+        ("size_px", 32),
+        ("quality_faults", 1.5),
+        ("test_share", -0.1),
+    ],
+)
+def test_a_param_out_of_range_is_refused_by_name(key, value, tmp_path):
+    with pytest.raises(InputError, match=rf"^draw_phantoms\.{key} must be"):
+        main(tmp_path / "share", **{"films": 50, **OPTIONS, key: value})
     assert not (tmp_path / "share").exists()

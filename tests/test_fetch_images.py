@@ -34,7 +34,8 @@ def get(tmp_path, faults, **changes):
         [],
         ["redirect"],
         ["500", "500"],
-        [("drop", 12_345), ("drop", 1), ("drop", 100_000)],
+        [("drop", 1), ("drop", 12_345), ("drop", 1), ("drop", 100_000)],
+        ["labelled"] * 4,
         [("drop", 50_000), "ignore range"],
         [("drop", 50_000), "shifted"],
         [("drop", 50_000), "500", "redirect", ("drop", 7)],
@@ -48,7 +49,7 @@ def test_the_right_bytes_arrive_whatever_happens(tmp_path, faults):
 
 def test_random_faults_end_in_the_right_bytes_or_a_sentence(tmp_path):
     rng = random.Random(1)
-    kinds = ["500", "redirect", "ignore range", "shifted", "html", "wrong", None]
+    kinds = ["500", "redirect", "ignore range", "shifted", "grown", "html", "wrong", None]
     ends = set()
     for number in range(40):
         faults = [
@@ -76,6 +77,39 @@ def test_a_broken_download_is_resumed_by_the_next_run(tmp_path):
         download(remote, tmp_path / "x.gz", tmp_path / "p", attempts=2, delay_s=0.001)
     assert (tmp_path / "x.gz").read_bytes() == DATA
     assert seen[-1][2] == "bytes=100000-"
+
+
+def test_a_web_page_in_the_middle_costs_no_byte(tmp_path):
+    with serving({"/x.gz": DATA}, [("drop", 100_000), "html"]) as (base, seen):
+        remote = Remote(f"{base}/x.gz", "x.gz", len(DATA), MD5, starts=b"\x1f\x8b")
+        with pytest.raises(InputError, match="gives a web page"):
+            download(remote, tmp_path / "x.gz", tmp_path / "p", delay_s=0.001)
+        download(remote, tmp_path / "x.gz", tmp_path / "p", delay_s=0.001)
+    assert (tmp_path / "x.gz").read_bytes() == DATA
+    assert seen[-1][2] == "bytes=100000-"
+
+
+def test_a_file_that_changes_on_the_server_is_started_over(tmp_path):
+    seen = get(tmp_path, [("drop", 50_000), "grown"])
+    assert [asked for _, _, asked in seen] == [None, "bytes=50000-", None]
+    assert (tmp_path / "x.gz").read_bytes() == DATA
+
+
+def test_a_server_that_always_starts_over_and_breaks_is_given_up(tmp_path):
+    faults = [("drop, ignore range", n) for n in (50_000, 10_000) * 20]
+    with serving({"/x.gz": DATA}, faults) as (base, seen):
+        remote = Remote(f"{base}/x.gz", "x.gz", len(DATA), MD5)
+        with pytest.raises(InputError, match=r"failed 4 times in a row \(the connection broke\)"):
+            download(remote, tmp_path / "x.gz", tmp_path / "p", attempts=4, delay_s=0.001)
+    assert len(seen) == 4
+
+
+def test_without_a_network_the_sentence_says_what_to_do(tmp_path):
+    with serving({}) as (base, _):
+        remote = Remote(f"{base}/x.gz", "x.gz")  # nobody listens there any more
+    with pytest.raises(InputError, match=r"\([^():]*refused\); check the network") as raised:
+        download(remote, tmp_path / "x.gz", tmp_path / "p", attempts=2, delay_s=0.001)
+    assert len(str(raised.value)) < 200 and not (tmp_path / "x.gz").exists()
 
 
 def test_a_download_that_was_whole_when_it_was_killed_is_not_fetched_again(tmp_path):
@@ -108,7 +142,7 @@ def test_what_is_not_the_file_is_refused_at_its_first_bytes(tmp_path, fault, wor
 
 def test_another_size_is_a_warning_and_the_hash_decides(tmp_path, capsys):
     get(tmp_path, [], size=len(DATA) - 7)
-    assert "not the 299,995 known; its hash decides" in capsys.readouterr().err
+    assert "300,002 bytes, not 299,995; its hash decides" in capsys.readouterr().err
     assert (tmp_path / "x.gz").read_bytes() == DATA
 
 

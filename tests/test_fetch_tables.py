@@ -63,21 +63,31 @@ def test_boxes_lists_and_blacklists_may_be_absent(folder, tmp_path):
         (
             "BBox_List_2017.csv",
             BOX_HEADER + "a.png,Mass,1,2,x,4",
-            "line 2: .* is no box x, y, w, h",
+            "line 2: .* is no image, finding, x, y, w, h",
         ),
-        ("BBox_List_2017.csv", BOX_HEADER + "a.png,Mass,1,2,3", "line 2: .* is no box x"),
-        (
-            "BBox_List_2017.csv",
-            BOX_HEADER + "a.png,Mass,1,2,0,4",
-            "line 2: .* is no box of",
-        ),
+        ("BBox_List_2017.csv", BOX_HEADER + "a.png,Mass,1,2,3,", "line 2: .* is no image"),
+        ("BBox_List_2017.csv", BOX_HEADER + "a.png,Mass,1,2,3,4,5", "line 2: .* is no image"),
+        ("BBox_List_2017.csv", BOX_HEADER + "a.png", "line 2: .* is no image"),
+        ("BBox_List_2017.csv", BOX_HEADER + "a.png,Mass,1,2,0,4", "line 2: .* is no box of"),
+        ("BBox_List_2017.csv", BOX_HEADER + "a.png,Mass,nan,2,3,4", "line 2: .* is no box of"),
+        ("BBox_List_2017.csv", BOX_HEADER + "a.png,Mass,1,2,inf,4", "line 2: .* is no box of"),
+        ("BBox_List_2017.csv", BOX_HEADER + "../a.png,Mass,1,2,3,4", "line 2: .* is no box of"),
         ("BBox_List_2017.csv", BOX_HEADER + "\na.png,Cough,1,2,3,4", "line 3: unknown finding"),
+        ("BBox_List_2017.csv", BOX_HEADER + "\udcff", "byte 44 is not UTF-8"),
+        ("test_list.txt", "a.png\n\nb/c.png", r"test_list\.txt: line 3: 'b/c\.png' is no file"),
+        ("blacklists/rotated.csv", "a.png,tilted", "line 1: 'a.png,tilted' is no file name"),
     ],
 )
 def test_a_bad_table_is_refused_with_its_line(folder, tmp_path, name, text, words):
-    (folder / name).write_text(text)
+    (folder / name).write_text(text, errors="surrogateescape")
     with pytest.raises(InputError, match=words):
         main(folder, tmp_path / "tables", "local")
+
+
+def test_boxes_that_a_spreadsheet_has_saved_are_read(tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text(BOX_HEADER.strip() + '\r\n"a.png","Mass",1,2,3.25,4,,,\r\n,,,,,,,,\r\n')
+    assert read_boxes(path) == [("a.png", "Mass", "1", "2", "3.25", "4")]
 
 
 def test_one_list_alone_and_no_table_are_refused(folder, tmp_path):
@@ -124,6 +134,13 @@ def test_nihs_tables_are_downloaded_and_checked(folder, tmp_path):
         (tmp_path / "nih.json").write_text(json.dumps(listed))
         with pytest.raises(InputError, match=r"BBox_List_2017\.csv: its sha256 is"):
             main(tmp_path / "nih.json", tmp_path / "tables2", "nih", delay_s=0.001)
+        listed["tables"][1]["sha256"] = hashlib.sha256(BOXES.encode()).hexdigest()
+        (tmp_path / "nih.json").write_text(json.dumps(listed))
+        main(tmp_path / "nih.json", tmp_path / "tables3", "nih", delay_s=0.001)
+    (aside,) = (tmp_path / "tables.partial").iterdir()
+    assert aside.name.startswith("BBox_List_2017.csv.wrong-sha256-")
+    first, second = (tmp_path / name / "sources.csv" for name in ("tables", "tables3"))
+    assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.fixture
@@ -137,7 +154,7 @@ def official(tmp_path):
     return tmp_path
 
 
-def test_the_official_tables_are_read_whole(official):
+def test_the_official_tables_are_read_whole(official, tmp_path):
     listed = json.loads((ROOT / "scripts/ribcage/nih_files.json").read_text())["tables"]
     for known in listed:
         data = (official / known["file"]).read_bytes()
@@ -147,7 +164,11 @@ def test_the_official_tables_are_read_whole(official):
     assert len(table) == 112_120 and table["patient"].nunique() == 30_805
     assert table["Hernia"].sum() == 227 and table["No Finding"].sum() == 60_361
     assert labels_version(table) == "2017-11-22 or v2020"
-    assert len(read_boxes(official / "BBox_List_2017.csv")) == 984
+    main(official, tmp_path / "tables", "local")
+    original = pd.read_csv(official / "BBox_List_2017.csv", skiprows=1, header=None)
+    boxes = pd.read_csv(tmp_path / "tables" / "boxes.csv")
+    assert len(boxes) == 984 and "Infiltrate" not in set(boxes["finding"])
+    assert (boxes.iloc[:, 2:].to_numpy() == original.iloc[:, 2:6].to_numpy()).all()
 
 
 def test_real_films_tables_are_taken(nih_starter, tmp_path):

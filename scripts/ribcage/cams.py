@@ -14,7 +14,7 @@ cell's own footprint, so a map is never sharper than its cells.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,12 +28,15 @@ from ribcage.shards import Square
 IOU_SHARE = 0.5
 """A pixel counts as marked where the map reaches this share of its own maximum."""
 COLOURS = colormaps["inferno"]
-DARKEST_COLOUR, OPAQUE_FROM, OPACITY = 0.35, 0.5, 0.62
-"""The colours begin above black, and fade out below half of the map's maximum."""
+COLOUR_RANGE, CLEAR_BELOW, OPACITY = (0.35, 0.85), 0.15, 0.55
+"""Neither black nor near white, which films have themselves; clear where the map is low."""
 BOX_COLOUR, CROP_COLOUR = (90, 220, 255), (255, 255, 255)
 CROP_OPACITY = 0.45
 ALL = "All"
 """The row of the pointing game that pools every finding."""
+BLIND = ("centre", "mean_place", "best_place")
+PLACES = 64
+"""The best place is sought on a grid of so many places a side."""
 
 
 class Box(NamedTuple):
@@ -133,7 +136,7 @@ def iou(heat: np.ndarray, boxes: Sequence[Box]) -> float:
         rows, columns = (y >= up) & (y < up + height), (x >= left) & (x < left + width)
         covered |= rows[:, None] & columns[None]
     union = np.count_nonzero(marked | covered)
-    return np.count_nonzero(marked & covered) / union if union else 0.0
+    return float(np.count_nonzero(marked & covered) / union) if union else 0.0
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
@@ -144,18 +147,6 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
     return max(middle - half, 0.0), min(middle + half, 1.0)
-
-
-def mean_places(centres: np.ndarray) -> np.ndarray:
-    """For each film the mean box centre of the other films; NaN where there is no other.
-
-    Args:
-        centres: [n, 2], as shares of the film's width and height.
-    """
-    n = len(centres)
-    if n < 2:
-        return np.full_like(centres, np.nan)
-    return (centres.sum(axis=0) - centres) / (n - 1)
 
 
 class Pointed(NamedTuple):
@@ -171,51 +162,62 @@ class Pointed(NamedTuple):
         return any(box.holds(x_px, y_px) for box in self.boxes)
 
 
-def _centre_of_boxes(film: Pointed) -> list[float]:
-    x = np.mean([box.x_px + box.w_px / 2 for box in film.boxes])
-    y = np.mean([box.y_px + box.h_px / 2 for box in film.boxes])
-    return [float(x) / film.film_px[0], float(y) / film.film_px[1]]
+def blind_places(films: Sequence[Pointed]) -> tuple[np.ndarray, np.ndarray]:
+    """Where one finding's boxes lie, for pointers that see no film.
+
+    Returns:
+        As shares of the film's width and height: [n, 2], for each film the mean box centre of the
+        other films, NaN where there is none; and [2], the place that the most films have boxes at.
+    """
+    at = (np.arange(PLACES) + 0.5) / PLACES
+    centres, covered = np.zeros((len(films), 2)), np.zeros((PLACES, PLACES), int)
+    for number, film in enumerate(films):
+        x, y, w, h = (np.array(film.boxes) / np.tile(film.film_px, 2)).T[..., None]
+        centres[number] = np.mean(x + w / 2), np.mean(y + h / 2)
+        rows, columns = (y <= at) & (at < y + h), (x <= at) & (at < x + w)
+        covered += (rows[:, :, None] & columns[:, None]).any(axis=0)
+    others = len(films) - 1
+    mean = (centres.sum(axis=0) - centres) / others if others > 0 else np.full_like(centres, np.nan)
+    row, column = np.unravel_index(int(covered.argmax()), covered.shape)
+    return mean, np.array([at[column], at[row]])
 
 
 def pointing_game(films: Sequence[Pointed], findings: Sequence[str]) -> pd.DataFrame:
-    """Judge how often the peak of a map lies in a box, beside two pointers that see no film.
+    """Judge how often the peak of a map lies in a box, beside three pointers that see no film.
 
     Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016, without tolerance: a
     film counts once a finding, and is hit in any of its boxes.
 
     Returns:
         A row a finding, and last `ALL`: finding, films, boxes, hits, pointing (hits / films) with
-        low and high, centre (always the middle of the film) and mean_place (the mean box centre of
-        the finding's other films). NaN where there are no films.
+        low and high, and what the blind score: centre (the middle of the film), mean_place (the
+        mean box centre of the finding's other films; of a finding of either side it lies between
+        the lungs) and best_place (the one place that hits most, chosen on these very boxes: no
+        fixed place does better, so a map that does has seen something). NaN where undefined.
     """
     rows, pooled = [], []
     for finding in findings:
         of = [film for film in films if film.finding == finding]
-        places = mean_places(np.array([_centre_of_boxes(film) for film in of]).reshape(-1, 2))
+        mean, best = blind_places(of)
         hits = []
-        for film, (x, y) in zip(of, places, strict=True):
-            width, height = film.film_px
-            blind = float(film.hit(x * width, y * height)) if np.isfinite(x) else np.nan
-            hits.append([film.hit(*film.peak_px), film.hit(width / 2, height / 2), blind])
+        for film, others in zip(of, mean, strict=True):
+            shares = (np.array([0.5, 0.5]), others, best)
+            blind = [film.hit(*(s * film.film_px)) if np.isfinite(s[0]) else np.nan for s in shares]
+            hits.append([film.hit(*film.peak_px), *blind])
         pooled += hits
         rows.append(_pointing_row(finding, sum(len(film.boxes) for film in of), hits))
     rows.append(_pointing_row(ALL, sum(row["boxes"] for row in rows), pooled))
     return pd.DataFrame(rows)
 
 
-def _pointing_row(finding: str, boxes: int, hits: list[list[float]]) -> dict:
-    row = {"finding": finding, "films": len(hits), "boxes": boxes}
-    if not hits:
-        return (
-            row
-            | {"hits": 0}
-            | dict.fromkeys(("pointing", "low", "high", "centre", "mean_place"), float("nan"))
-        )
-    peaks, centre, blind = np.array(hits, float).T
-    known = blind[~np.isnan(blind)]
-    low, high = wilson(int(peaks.sum()), len(peaks))
-    row |= {"hits": int(peaks.sum()), "pointing": peaks.mean(), "low": low, "high": high}
-    return row | {"centre": centre.mean(), "mean_place": known.mean() if len(known) else np.nan}
+def _pointing_row(finding: str, boxes: int, hits: list[list[float]]) -> dict[str, Any]:
+    """Count the hits [n, 4] of the map's peak and of the three blind pointers."""
+    scored = pd.DataFrame(hits, columns=["pointing", *BLIND], dtype=float)
+    count = int(scored["pointing"].sum())
+    low, high = wilson(count, len(hits))
+    row = {"finding": finding, "films": len(hits), "boxes": boxes, "hits": count}
+    row |= {"pointing": scored["pointing"].mean(), "low": low, "high": high}
+    return row | scored[list(BLIND)].mean().to_dict()
 
 
 def shown(film: np.ndarray, display_px: int) -> np.ndarray:
@@ -245,9 +247,10 @@ def overlay(
     top = np.nanmax(heat)
     if top > 0:
         level = np.nan_to_num(heat / top, nan=0.0).clip(0, 1)
-        fade = (level / OPAQUE_FROM).clip(0, 1)
+        fade = ((level - CLEAR_BELOW) / (1 - CLEAR_BELOW)).clip(0, 1)
         alpha = OPACITY * (fade * fade * (3 - 2 * fade))[..., None]
-        colour = COLOURS(DARKEST_COLOUR + (1 - DARKEST_COLOUR) * level)[..., :3] * 255
+        low, high = COLOUR_RANGE
+        colour = COLOURS(low + (high - low) * level)[..., :3] * 255
         grey = grey * (1 - alpha) + colour * alpha
     image = Image.fromarray(grey.round().astype(np.uint8))
     scale = film.shape[1] / film_px[0], film.shape[0] / film_px[1]

@@ -1,19 +1,24 @@
 """Downloads that survive broken connections and end in the right bytes, or in a sentence."""
 
+import codecs
 import hashlib
 import random
 import shutil
 import time
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import requests
+import urllib3
 
 from ribcage.errors import InputError
 from ribcage.progress import say
 
-CHUNK = 1 << 20
+CHUNK = 1 << 16
+"""Bytes read at a time, and the most that a broken connection loses."""
+SLACK_BYTES = 1 << 20
 TIMEOUT_S = (20, 60)
 """To connect, and between two parts of an answer."""
 SPARE_BYTES = 1 << 30
@@ -50,7 +55,7 @@ class Remote:
     @property
     def limit(self) -> int:
         """More bytes than this are never written."""
-        return int(self.size * 1.1) + CHUNK if self.size else 64 << 30
+        return int(self.size * 1.1) + SLACK_BYTES if self.size else 64 << 30
 
 
 class TryAgainError(Exception):
@@ -82,8 +87,8 @@ def download(
     """Fetch a file; `target` stands only when the bytes are right.
 
     Unfinished bytes wait in the folder `partial`, under a name that follows from the URL, and are
-    resumed there by whoever comes next. Attempts that fail without a new byte are repeated with
-    exponential backoff and jitter; one that brought bytes starts the count again.
+    resumed there by whoever comes next. Attempts that fail are repeated with exponential backoff
+    and jitter; one that came further than all before it starts the count again.
 
     Args:
         remote: what to fetch.
@@ -99,31 +104,41 @@ def download(
     partial.mkdir(parents=True, exist_ok=True)
     waiting = partial / hashlib.sha256(remote.url.encode()).hexdigest()[:16]
     _check_room(remote, partial, waiting)
-    failures = 0
+    failures, furthest, totals = 0, _size(waiting), set[int]()
     while True:
-        before = _size(waiting)
         try:
-            _get(remote, waiting)
+            _get(remote, waiting, totals)
             break
-        except (requests.RequestException, TryAgainError, OSError) as error:
-            if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-                raise InputError(f"{waiting}: cannot be written ({error})") from error
-            failures = 1 if _size(waiting) > before else failures + 1
+        # In this order: requests' errors are OSErrors too.
+        except (requests.RequestException, urllib3.exceptions.HTTPError, TryAgainError) as error:
+            failures = 1 if _size(waiting) > furthest else failures + 1
+            furthest = max(furthest, _size(waiting))
             if failures >= attempts:
                 raise InputError(
-                    f"{remote.name}: {remote.url} failed {failures} times in a row ({error}); "
-                    "check the network and start again: what has come is kept"
+                    f"{remote.name}: {remote.url} failed {failures} times in a row "
+                    f"({_reason(error)}); check the network and start again: what has come is kept"
                 ) from error
             # Jitter only spreads the load; nothing that is kept depends on it.
             pause = min(delay_s * 2 ** (failures - 1), 120) * random.uniform(0.5, 1.5)
-            say(f"{remote.name}: {error}; again in {pause:.0f} s")
+            say(f"{remote.name}: {_reason(error)}; again in {pause:.0f} s")
             time.sleep(pause)
+        except OSError as error:
+            raise InputError(f"{waiting}: cannot be written ({error})") from error
     _check(remote, waiting)
     shutil.move(waiting, target)
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+def _reason(error: Exception) -> str:
+    """The cause in a few words; requests wraps it up to three times."""
+    inner = error.args[0] if error.args else type(error).__name__
+    cause = getattr(inner, "reason", inner)
+    if any(isinstance(e, urllib3.exceptions.ProtocolError) for e in (error, cause)):
+        return "the connection broke"
+    return str(cause).rpartition(": ")[2]
 
 
 def _check_room(remote: Remote, folder: Path, waiting: Path) -> None:
@@ -136,33 +151,36 @@ def _check_room(remote: Remote, folder: Path, waiting: Path) -> None:
         )
 
 
-def _get(remote: Remote, waiting: Path) -> None:
-    """One attempt: append what is missing to the waiting file."""
+def _get(remote: Remote, waiting: Path, totals: set[int]) -> None:
+    """One attempt: append what is missing to the waiting file.
+
+    `totals` holds the sizes told since the file was begun; there must be only one.
+    """
     have = _size(waiting)
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    # A range counts the bytes as they are sent, so they must not be packed on the way.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(remote.url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
-        if answer.status_code == 416:  # nothing is left to send, or the file has changed
-            if _total(answer) == have:
-                return
-            waiting.unlink()
-            raise TryAgainError("the server refused to go on; starting over")
-        if answer.status_code >= 500 or answer.status_code in (408, 429):
-            raise TryAgainError(f"the server answered {answer.status_code}")
-        if answer.status_code not in (200, 206):
-            raise InputError(f"{remote.name}: {remote.url} answered {answer.status_code}")
-        if answer.status_code == 200:
-            have = 0  # the server ignores ranges, or none was asked for
-        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            waiting.unlink(missing_ok=True)
-            raise TryAgainError("the server sent another part than it was asked for")
         total = _total(answer)
-        if remote.size and total and total != remote.size:
-            say(f"{remote.name}: {total:,} bytes, not the {remote.size:,} known; its hash decides")
+        if answer.status_code == 416 and total == have:
+            return  # nothing is left to send
+        have = _start_of(remote, answer, waiting)
+        if have == 0:
+            totals.clear()
+        if total:
+            totals.add(total)
+        if len(totals) > 1:
+            waiting.unlink()
+            raise TryAgainError("the file has changed on the server; starting over")
+        # Not iter_content: it would unpack a .gz that a server labels as packed on the way.
+        chunks = answer.raw.stream(CHUNK, decode_content=False)
+        first = next(chunks, b"")
+        if have == 0:
+            _check_start(remote, first)  # before the waiting file is opened, which empties it
+            if remote.size and total and total != remote.size:
+                say(f"{remote.name}: {total:,} bytes, not {remote.size:,}; its hash decides")
         rate = Rate(remote.name, have, total)
         with waiting.open("ab" if have else "wb") as file:
-            for chunk in answer.iter_content(CHUNK):
-                if have == 0:
-                    _check_start(remote, chunk)
+            for chunk in chain([first], chunks):
                 have += len(chunk)
                 if have > remote.limit:
                     waiting.unlink()
@@ -173,6 +191,24 @@ def _get(remote: Remote, waiting: Path) -> None:
         raise TryAgainError(f"the connection broke after {have:,} of {total:,} bytes")
 
 
+def _start_of(remote: Remote, answer: requests.Response, waiting: Path) -> int:
+    """Return the byte at which an answer starts, or refuse the answer."""
+    have, status = _size(waiting), answer.status_code
+    if status == 200:
+        return 0  # the server ignores ranges, or none was asked for
+    if status >= 500 or status in (408, 429):
+        raise TryAgainError(f"the server answered {status}")
+    if status == 416:  # the file has changed
+        waiting.unlink(missing_ok=True)
+        raise TryAgainError("the server refused to go on; starting over")
+    if status != 206:
+        raise InputError(f"{remote.name}: {remote.url} answered {status}")
+    if not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+        waiting.unlink(missing_ok=True)
+        raise TryAgainError("the server sent another part than it was asked for; starting over")
+    return have
+
+
 def _total(answer: requests.Response) -> int | None:
     """The whole file's size, as far as an answer tells it."""
     ranged = answer.headers.get("Content-Range", "")
@@ -180,13 +216,14 @@ def _total(answer: requests.Response) -> int | None:
         text = ranged.rpartition("/")[2]
         return int(text) if text.isdigit() else None
     text = answer.headers.get("Content-Length", "")
-    return int(text) if text.isdigit() and "Content-Encoding" not in answer.headers else None
+    return int(text) if text.isdigit() else None
 
 
 def _check_start(remote: Remote, chunk: bytes) -> None:
-    start = chunk[:64].lstrip().lower()
+    start = chunk[:64].removeprefix(codecs.BOM_UTF8).lstrip().lower()
     html = start.startswith(HTML_STARTS)
-    if html or (remote.starts and not chunk.startswith(remote.starts)):
+    wrong = remote.starts is not None and remote.starts[: len(chunk)] != chunk[: len(remote.starts)]
+    if html or wrong:
         what = "a web page" if html else f"bytes {chunk[:4].hex()}"
         raise InputError(
             f"{remote.name}: {remote.url} gives {what} instead of the file; has it moved?"

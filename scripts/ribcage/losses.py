@@ -13,14 +13,15 @@ def positive_weights(labels: np.ndarray, weighting: str) -> np.ndarray:
 
     Args:
         labels: bool [n, 14] of the training split.
-        weighting: `unweighted` (1), or `weighted` (negatives / positives; 1 for a finding without
-            positives, of which there is nothing to weigh).
+        weighting: `unweighted` (1), or `weighted` (negatives / positives; 1 for a finding that no
+            film has, or every film, of which there is nothing to weigh).
     """
     positives = labels.sum(axis=0)
     if weighting == "unweighted":
         return np.ones(labels.shape[1], np.float32)
-    weights = (len(labels) - positives) / np.maximum(positives, 1)
-    return np.where(positives > 0, weights, 1.0).astype(np.float32)
+    negatives = len(labels) - positives
+    weights = negatives / np.maximum(positives, 1)
+    return np.where((positives > 0) & (negatives > 0), weights, 1.0).astype(np.float32)
 
 
 def starting_log_odds(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:

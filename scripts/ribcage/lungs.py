@@ -1,4 +1,4 @@
-"""Lungs: from a network's probabilities to clean masks, boxes with margins, and how sure they are."""
+"""Lungs: from a network's probabilities to clean masks, boxes with margins, and their quality."""
 
 from typing import NamedTuple
 
@@ -117,7 +117,8 @@ def box_around(
 
     Args:
         mask: bool [256, 256] over the film's square, not empty.
-        width, height: of the film, in pixels.
+        width: of the film, in pixels.
+        height: of the film, in pixels.
         margins: shares of the film's longer side.
         min_height_to_width: a flatter box is made higher, downwards first: where opaque bases
             end the mask early, what is missing lies below.

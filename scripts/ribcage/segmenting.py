@@ -48,7 +48,8 @@ def loss_of(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     """Binary cross-entropy plus soft Dice.
 
     Args:
-        logits, masks: [n, 1, h, w]; masks of 0 and 1.
+        logits: [n, 1, h, w].
+        masks: [n, 1, h, w] of 0 and 1.
     """
     logits = logits.float()
     given = torch.sigmoid(logits)

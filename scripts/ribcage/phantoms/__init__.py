@@ -1,6 +1,8 @@
 """Phantoms: generated chest films with known lungs, findings and labels.
 
     population.py   patients, their films, and what each film shows
+    canvas.py       outlines, lines and noise on a map
+    skeleton.py     bones
     anatomy.py      a patient's chest as maps of tissue and bone
     pathology.py    findings as changes of those maps
     exposure.py     from maps to a film: attenuation, positioning, noise, look

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from ribcage.phantoms import anatomy, pathology
-from ribcage.phantoms.anatomy import Chest, blur, clouds
+from ribcage.phantoms.anatomy import Chest
+from ribcage.phantoms.canvas import blur, clouds, strokes
 from ribcage.phantoms.population import Film, rng_of
 
 MU_SOFT, MU_BONE = 0.20, 0.42
@@ -31,19 +32,26 @@ class Drawn:
 def draw_film(film: Film, size: int, seed: int) -> Drawn:
     """Draw one film from the run's seed and the film's own key."""
     body, own = rng_of(seed, film.patient, 2), rng_of(seed, film.patient, 3, film.follow_up)
-    shape = anatomy.proportions(body, film.age_years, film.sex, film.view)
+    shape = anatomy.proportions(body, film.age_years, film.sex)
     pathology.prepare(film.findings, shape, own)
     chest = anatomy.draw(body, shape, film.view, size)
-    lungs = chest.cavity & (chest.heart < 0.5) & (np.abs(chest.x) > 0.028)
+    lungs = _without_slivers(chest.cavity & (chest.heart < 0.5) & (np.abs(chest.x) > 0.028))
     masks = {finding: pathology.add(finding, chest, own) for finding in film.findings}
     seen = develop(chest, own)
-    placed = Placement(own, film, size)
+    placed = Placement(own, film, shape, size)
     pixels = np.clip(placed.move(seen, smooth=True), 0, 1)
     lungs = placed.move(lungs.astype(np.float32)) > 0.5
     moved = {finding: placed.move(mask.astype(np.float32)) > 0.5 for finding, mask in masks.items()}
     pixels = finish(pixels, placed, film, own)
     boxes = {f: box for f, mask in moved.items() if (box := pathology.box_of(mask)) is not None}
     return Drawn(np.round(pixels * 255).astype(np.uint8), lungs, boxes)
+
+
+def _without_slivers(mask: np.ndarray) -> np.ndarray:
+    """Drop what is thinner than about 8 mm: no hand would outline it."""
+    width = max(3, len(mask) // 50)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc) > 0
 
 
 def develop(chest: Chest, rng: np.random.Generator) -> np.ndarray:
@@ -53,19 +61,23 @@ def develop(chest: Chest, rng: np.random.Generator) -> np.ndarray:
     tissue *= 1 + 0.012 * clouds(chest.size, rng, 6, 4)
     tau = MU_SOFT * tissue + MU_BONE * chest.bone
     through = np.exp(-tau)
-    scatter = blur(through, 0.09) * rng.uniform(0.15, 0.4)
+    scatter = blur(through, 0.09) * rng.uniform(0.2, 0.6)
     photons = rng.uniform(2e4, 2e5)
     signal = through + scatter
     signal += np.sqrt(signal / photons) * rng.standard_normal(signal.shape, dtype=np.float32)
     dense = -np.log(np.maximum(signal, 1e-5)).astype(np.float32)
     dense = blur(dense, 0.0018)
-    dense += rng.uniform(0.1, 0.7) * (dense - blur(dense, 0.02))  # edges are enhanced
-    inside = dense[chest.cavity]
-    dark, bright = np.percentile(inside, 20), np.percentile(dense[chest.y[:, 0] > 0.4], 85)
-    middle = dark + (bright - dark) * rng.uniform(0.38, 0.62)
-    steep = rng.uniform(2.6, 4.6) / max(bright - dark, 1e-3)
-    film = 1 / (1 + np.exp(-steep * (dense - middle)))
-    return (film ** rng.uniform(0.75, 1.3)).astype(np.float32)
+    dense += rng.uniform(0.2, 1.2) * (dense - blur(dense, 0.02))  # edges are enhanced
+    # The tone curve shows the dark of the lungs and the bright below them at chosen greys.
+    healthy = dense[chest.cavity & (chest.heart < 0.1)]
+    dark, bright = np.percentile(healthy, 25), np.percentile(dense[int(0.75 * chest.size) :], 80)
+    low, high = _logit(rng.uniform(0.10, 0.38)), _logit(rng.uniform(0.78, 0.97))
+    steep = (high - low) / max(float(bright - dark), 0.3)
+    return (1 / (1 + np.exp(-(low + steep * (dense - dark))))).astype(np.float32)
+
+
+def _logit(share: float) -> float:
+    return float(np.log(share / (1 - share)))
 
 
 class Placement:
@@ -74,14 +86,18 @@ class Placement:
     Args:
         rng: of the film.
         film: a portable film is placed less well; one on the rotated list lies on its side.
+        shape: `anatomy.proportions`: small patients are filmed from nearer.
         size: side in pixels.
     """
 
-    def __init__(self, rng: np.random.Generator, film: Film, size: int) -> None:
+    def __init__(
+        self, rng: np.random.Generator, film: Film, shape: dict[str, float], size: int
+    ) -> None:
         loose = 1.6 if film.view == "AP" else 1.0
         angle = np.radians(rng.normal(0, 2.2 * loose))
-        zoom = rng.uniform(1.08, 1.45) if rng.random() < 0.85 else rng.uniform(0.8, 1.1)
-        shift = rng.normal(0, 0.022 * loose, 2) + np.array([0, 0.01])
+        near = rng.uniform(1.15, 1.55) if rng.random() < 0.88 else rng.uniform(0.85, 1.15)
+        zoom = near / max(shape["width"], shape["height"])
+        shift = rng.normal(0, 0.02 * loose, 2)
         grid = (np.mgrid[:size, :size].astype(np.float32) + 0.5) / size - 0.5
         y, x = grid
         wave = [
@@ -94,7 +110,7 @@ class Placement:
         ]
         cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
         from_x = cos * x - sin * y - shift[0] + wave[0]
-        from_y = sin * x + cos * y - shift[1] + wave[1] + rng.uniform(-0.11, -0.02)
+        from_y = sin * x + cos * y - shift[1] + wave[1] + rng.uniform(-0.10, -0.045)
         self.x = ((from_x + 0.5) * size - 0.5).astype(np.float32)
         self.y = ((from_y + 0.5) * size - 0.5).astype(np.float32)
         self.turns = int(rng.choice((1, 3))) if film.fault == "rotated_images" else 0
@@ -117,7 +133,7 @@ def finish(
         lead = np.stack(
             [-0.4 + 0.8 * t, rng.uniform(0.3, 0.7) + 0.08 * np.sin(4 * t + rng.uniform(0, 6))], 1
         )
-        pixels = np.maximum(pixels, 0.85 * blur(anatomy.strokes([(lead, 0.006, 1.0)], size), 0.001))
+        pixels = np.maximum(pixels, 0.85 * blur(strokes([(lead, 0.006, 1.0)], size), 0.001))
     if rng.random() < 0.7:
         letter = "L" if rng.random() < 0.8 else "R"
         across = rng.uniform(0.86, 0.92) if letter == "L" else rng.uniform(0.04, 0.09)

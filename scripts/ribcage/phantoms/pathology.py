@@ -5,7 +5,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from ribcage.phantoms.anatomy import Chest, blur, clouds, dome_of, strokes
+from ribcage.phantoms.anatomy import Chest
+from ribcage.phantoms.canvas import blur, clouds, dome_of, strokes
 
 Box = tuple[float, float, float, float]
 Mask = np.ndarray
@@ -60,8 +61,8 @@ def _ball(chest: Chest, x: float, y: float, radius: float, rng: np.random.Genera
 
 def _mass(chest: Chest, rng: np.random.Generator) -> Mask:
     x, y = _place(chest, chest.lungs[_side(rng)], rng, 0.1, 0.8)
-    ball = _ball(chest, x, y, rng.uniform(0.050, 0.085), rng)
-    chest.soft += 6.5 * ball
+    ball = _ball(chest, x, y, rng.uniform(0.055, 0.095), rng)
+    chest.soft += 7.5 * ball
     return ball > 0.05
 
 
@@ -69,8 +70,8 @@ def _nodule(chest: Chest, rng: np.random.Generator) -> Mask:
     shown = np.zeros_like(chest.cavity)
     for _ in range(int(rng.integers(1, 4))):
         x, y = _place(chest, chest.lungs[_side(rng)], rng, 0.1, 0.85)
-        ball = _ball(chest, x, y, rng.uniform(0.018, 0.028), rng)
-        chest.soft += 5.5 * ball
+        ball = _ball(chest, x, y, rng.uniform(0.022, 0.033), rng)
+        chest.soft += 7.0 * ball
         shown |= ball > 0.05
     return shown
 
@@ -79,7 +80,8 @@ def _effusion(chest: Chest, rng: np.random.Generator) -> Mask:
     lung = chest.lungs[side := _side(rng)]
     rows, columns = np.flatnonzero(lung.any(axis=1)), np.flatnonzero(lung.any(axis=0))
     height = (rows[-1] - rows[0]) / chest.size
-    level = chest.bases[side] - height * rng.uniform(0.18, 0.5)
+    filled = rng.uniform(0.18, 0.5) if rng.random() < 0.9 else rng.uniform(0.6, 0.9)
+    level = chest.bases[side] - height * filled
     outer = columns[0] if side == 0 else columns[-1]
     away = np.abs(chest.x - (outer / chest.size - 0.5)) / (len(columns) / chest.size)
     # The meniscus: the fluid climbs along the ribs and, less, along the mediastinum.
@@ -93,20 +95,22 @@ def _effusion(chest: Chest, rng: np.random.Generator) -> Mask:
 
 def _pneumothorax(chest: Chest, rng: np.random.Generator) -> Mask:
     lung = chest.lungs[side := _side(rng)]
-    sign = -1 if side == 0 else 1
     size = chest.size
-    rows = np.flatnonzero(lung.any(axis=1))
-    deep = rng.uniform(0.05, 0.11)
-    # The collapsed lung is the cavity drawn in from the ribs and from the apex.
-    moved = np.array([[1, 0, -sign * deep * size], [0, 1, deep * 0.9 * size]], np.float32)
-    kept = cv2.warpAffine(lung.astype(np.uint8), moved, (size, size)) > 0
-    air = lung & ~kept & (chest.y * size < rows[0] + 0.85 * (rows[-1] - rows[0]))
+    rows, columns = np.flatnonzero(lung.any(axis=1)), np.flatnonzero(lung.any(axis=0))
+    # The collapsed lung has shrunk towards the hilum's lower end: air above and along the ribs.
+    shrunk = rng.uniform(0.70, 0.87)
+    medial = columns[-1] if side == 0 else columns[0]
+    back = np.array(
+        [[shrunk, 0, (1 - shrunk) * medial], [0, shrunk, (1 - shrunk) * rows[-1]]], np.float32
+    )
+    kept = cv2.warpAffine(lung.astype(np.uint8), back, (size, size)) > 0
+    air = lung & ~kept & (np.abs(chest.x) > 0.06)
     edge = cv2.morphologyEx(kept.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8))
     near = cv2.dilate(air.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     line = blur((edge > 0).astype(np.float32) * near, 0.0025)
     chest.vessels *= 1 - air
-    chest.depth = np.where(air, np.maximum(chest.depth * 1.25, 10.0), chest.depth)
-    chest.depth = np.where(lung & ~air, chest.depth * 0.80, chest.depth).astype(np.float32)
+    chest.depth = np.where(air, np.maximum(chest.depth * 1.12, 9.0), chest.depth)
+    chest.depth = np.where(lung & ~air, chest.depth * 0.84, chest.depth).astype(np.float32)
     chest.soft += 2.6 * line
     return air
 
@@ -133,7 +137,7 @@ def _consolidation(chest: Chest, rng: np.random.Generator) -> Mask:
 def _pneumonia(chest: Chest, rng: np.random.Generator) -> Mask:
     lung = chest.lungs[_side(rng)]
     patch = _patch(chest, rng, lung, rng.uniform(0.08, 0.12), 0.55, 0.95)
-    mottled = patch * np.clip(0.75 + 0.35 * clouds(chest.size, rng, 24, 2), 0.1, 1.3)
+    mottled = patch * np.clip(0.85 + 0.25 * clouds(chest.size, rng, 24, 3), 0.3, 1.3)
     chest.depth *= 1 - 0.58 * np.clip(mottled, 0, 1)
     return patch > 0.35
 
@@ -143,8 +147,8 @@ def _infiltration(chest: Chest, rng: np.random.Generator) -> Mask:
     for lung in chest.lungs:
         for _ in range(2):
             patch = _patch(chest, rng, lung, rng.uniform(0.10, 0.15), 0.25, 0.85)
-            streaks = patch * np.clip(0.6 + 0.5 * clouds(chest.size, rng, 20, 2), 0, 1.4)
-            chest.depth *= 1 - 0.42 * np.clip(streaks, 0, 1)
+            streaks = patch * np.clip(0.7 + 0.4 * clouds(chest.size, rng, 22, 3), 0, 1.3)
+            chest.depth *= 1 - 0.36 * np.clip(streaks, 0, 1)
             chest.soft += 0.5 * streaks
             shown |= patch > 0.35
     return shown
@@ -160,11 +164,11 @@ def _atelectasis(chest: Chest, rng: np.random.Generator) -> Mask:
     for k in range(int(rng.integers(2, 4))):
         y = at + 0.035 * k
         ends = np.array([[sign * 0.06, y], [sign * rng.uniform(0.20, 0.27), y + slope * 0.2]])
-        bands.append((ends, rng.uniform(0.012, 0.020), 1.0))
+        bands.append((ends, rng.uniform(0.014, 0.023), 1.0))
     plates = blur(strokes(bands, chest.size), 0.003) * lung
     # The plates' lung has lost volume: what lies below is denser too.
     below = blur(np.clip((chest.y - at) / 0.06, 0, 1).astype(np.float32) * lung, 0.008)
-    chest.soft += 3.6 * plates
+    chest.soft += 4.6 * plates
     chest.depth *= 1 - 0.30 * below
     return plates > 0.3
 
@@ -195,10 +199,10 @@ def _fibrosis(chest: Chest, rng: np.random.Generator) -> Mask:
     rim = 1 - dome_of(chest.cavity.astype(np.float32), 0.10)
     low = np.clip((chest.y - 0.30) / 0.20, 0, 1)
     zone = blur(chest.cavity * (0.25 + 0.75 * rim) * low, 0.008)
-    mesh = np.abs(clouds(chest.size, rng, max(chest.size // 6, 16), 1))
+    mesh = np.abs(clouds(chest.size, rng, 32, 1))
     net = np.clip(1.1 - 1.6 * mesh, 0, 1) * zone
-    chest.soft += 3.4 * net
-    chest.depth *= 1 - 0.15 * zone
+    chest.soft += 4.5 * net
+    chest.depth *= 1 - 0.20 * zone
     return zone > 0.35
 
 

@@ -11,8 +11,8 @@ FINDINGS_A_FILM = (0.55, 0.32, 0.13)
 """Shares of films with one, two and three findings among those that have any."""
 
 WEIGHTS = {
-    "PA": dict(zip(FINDINGS, (9, 8, 9, 10, 9, 9, 7, 9, 8, 5, 8, 8, 8, 7), strict=True)),
-    "AP": dict(zip(FINDINGS, (10, 9, 13, 13, 7, 7, 9, 8, 12, 12, 6, 5, 6, 5), strict=True)),
+    "PA": dict(zip(FINDINGS, (9, 8, 9, 10, 9, 9, 8, 9, 8, 6, 9, 9, 9, 9), strict=True)),
+    "AP": dict(zip(FINDINGS, (10, 9, 12, 12, 8, 8, 9, 8, 11, 12, 8, 7, 7, 7), strict=True)),
 }
 """How often each finding is drawn, by view: rare ones far commoner than in life, so that a few
 thousand films teach and test all 14; portable films have more oedema, effusion, consolidation."""

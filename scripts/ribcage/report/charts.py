@@ -34,7 +34,9 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     span = max(high - low, 1e-9)
     step = 10.0 ** np.floor(np.log10(span / count))
     step *= min((1, 2, 2.5, 5, 10), key=lambda factor: abs(span / (step * factor) - count))
-    return [float(v) for v in np.arange(np.ceil(low / step - 1e-9), high / step + 1e-9) * step]
+    return [
+        round(float(v), 9) for v in np.arange(np.ceil(low / step - 1e-9), high / step + 1e-9) * step
+    ]
 
 
 def chart(
@@ -100,4 +102,4 @@ def short(value: float) -> str:
     """A tick's number with few characters: 0.25, 3, 12k."""
     if abs(value) >= 10_000:
         return f"{value / 1000:g}k"
-    return f"{value:.6g}"
+    return f"{value + 0.0:.6g}"  # -0.0 is 0

@@ -107,12 +107,17 @@ def results(experiments: list[Experiment]) -> dict[str, Any]:
     best = best_of(experiments)
     assert best is not None
     scores = best["metrics"]["splits"]["test"]
-    held = {f: v for f in FINDINGS if (v := scores[f]["auroc"]["value"]) is not None}
+    lacking = few(scores)
+    held = {
+        finding: value
+        for finding in FINDINGS
+        if (value := scores[finding]["auroc"]["value"]) is not None and finding not in lacking
+    }
     if held:
         high, low = max(held, key=lambda f: held[f]), min(held, key=lambda f: held[f])
         sentence = f"{best['name']} ranks {high} best (AUROC {held[high]:.3f}) and {low} worst ({held[low]:.3f})."
     else:
-        sentence = "No finding occurs among the test films together with films without it."
+        sentence = f"No finding is on enough test films to be judged: all have too few patients (under {FEW_PATIENTS})."
     return {
         "sentence": sentence,
         "legend": [{"name": e["name"], "style": e["style"]} for e in experiments],

@@ -225,8 +225,6 @@ def training(models: list[dict[str, Any]]) -> dict[str, Any]:
                 f"{config['n_train_films']:,}",
                 f"{config['n_train_patients']:,}",
                 f"{config['n_val_films']:,}",
-            ]
-            + [
                 f"{int(seen[-1]):,}",
                 f"{best + 1} of {len(history)}",
                 f"{loss[best]:.4f}",

@@ -1,0 +1,244 @@
+import html
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from conftest import ROOT, png, predictions_of
+from ribcage import lungs, settings
+from ribcage.errors import InputError
+from ribcage.findings import FINDINGS, NO_FINDING
+from ribcage.report.charts import Line, chart, ticks
+from ribcage.tables import write_table
+from score_predictions import main as score
+from write_report import main
+
+META = {"labels_version": "other", "source_sha256": "5" * 64}
+HOSTILE = "<img src=x onerror=alert(1)>\"'.png"
+FILMS = 90
+
+
+def write_tables(folder, films):
+    rng = np.random.default_rng(0)
+    names = [f"{n:08d}_000.png" for n in range(films - 1)] + [HOSTILE]
+    labels = pd.DataFrame(rng.random((films, 14)) < 0.3, columns=FINDINGS)
+    labels["Hernia"] = False
+    labels[NO_FINDING] = ~labels.any(axis=1)
+    table = pd.DataFrame({"image": names, "batch": "b", "patient": np.arange(films)})
+    table = table.assign(follow_up=0, age_years=50.0, sex="F", view_position="PA")
+    table = pd.concat([table.assign(width_px=64, height_px=48), labels], axis=1)
+    write_table(table.assign(fault=None), folder / "images.parquet", META)
+    write_table(table.iloc[2:], folder / "curated.parquet", META)
+    dropped = pd.DataFrame({"image": names[:2], "reason": ["on the list rotated", "<b>broken</b>"]})
+    dropped.to_csv(folder / "dropped.csv", index=False)
+    split = table[["image", "patient"]].iloc[2:]
+    sides = np.where(np.arange(films - 2) < 20, "train", "test")
+    sides[20:35] = "val"
+    write_table(split.assign(split=sides), folder / "split.parquet", META)
+    (folder / "tables").mkdir()
+    sources = pd.DataFrame([["entries.csv", HOSTILE, 3, "0" * 64]])
+    sources.columns = ["file", "from", "bytes", "sha256"]
+    sources.to_csv(folder / "tables" / "sources.csv", index=False)
+    return table.iloc[2:], sides
+
+
+def write_films(folder, table):
+    rng = np.random.default_rng(1)
+    (folder / "films").mkdir()
+    mask = np.zeros((256, 256), bool)
+    mask[80:180, 40:100] = mask[80:180, 150:210] = True
+    rows = []
+    for number, name in enumerate(table["image"]):
+        (folder / "films" / name).write_bytes(png(rng.integers(0, 256, (48, 64), dtype=np.uint8)))
+        method = "whole_film" if number == 5 else "unet"
+        rows.append([name, 5, 4, 60, 44, 0.2, 0.9, method, lungs.encode_rle(mask)])
+    columns = [
+        "image",
+        "x0_px",
+        "y0_px",
+        "x1_px",
+        "y1_px",
+        "lung_fraction",
+        "quality",
+        "method",
+        "mask_rle",
+    ]
+    write_table(pd.DataFrame(rows, columns=columns), folder / "lungs.parquet", META)
+
+
+def write_experiment(folder, name, table, sides):
+    model = folder / "models" / name / "1"
+    model.mkdir(parents=True)
+    config = {"best_epoch": 2, "device": "cpu", "precision": "float32"}
+    config |= {"n_train_films": 20, "n_train_patients": 20, "n_val_films": 15}
+    (model / "config.json").write_text(json.dumps(config))
+    (model / "weights.safetensors").write_bytes(name.encode())
+    history = {"epoch": [1, 2], "samples": [50, 100], "lr": [1, 1], "train_loss": [0.5, 0.4]}
+    history |= {"val_loss": [0.5, 0.45], "val_auroc_macro": [0.6, 0.7]}
+    pd.DataFrame(history).to_csv(model / "history.csv", index=False)
+    out = folder / "reports" / name
+    (out / "1").mkdir(parents=True)
+    given = predictions_of(table[list(FINDINGS)].reset_index(drop=True), seed=len(name))
+    people = table[["image", "patient"]].reset_index(drop=True).assign(split=sides)
+    rows = pd.concat([people, given], axis=1)[sides != "train"]
+    write_table(rows, out / "1" / "predictions.parquet", META)
+    score([out / "1"], folder / "curated.parquet", out / "metrics.json", out / "curves.csv", name)
+    cams = out / "cams"
+    for part in ("films", "overlays"):
+        (cams / part).mkdir(parents=True)
+    image = table["image"].iloc[-1]
+    stem = image.removesuffix(".png")
+    picture = Image.new("RGB", (32, 24), (200, 90, 10))
+    picture.save(cams / "films" / f"{stem}.webp")
+    picture.save(cams / "overlays" / f"{stem}-Mass.webp")
+    row = {"image": image, "finding": "Mass", "outcome": "FP", "why": "most wrong", "hit": None}
+    row |= {"probability": 0.875, "threshold": 0.25, "n_boxes": 0, "scale": 1.5, "grid": 2}
+    frame = pd.DataFrame([row]).astype({"hit": "boolean"})
+    write_table(frame, cams / "cams.parquet", META)
+    pointing = pd.DataFrame([["Mass", 10, 10, 4], ["All", 10, 10, 4]])
+    pointing.columns = ["finding", "films", "boxes", "hits"]
+    pointing = pointing.assign(pointing=0.4, low=0.2, high=0.6, centre=0.1, mean_place=0.5)
+    pointing.assign(best_place=0.5).to_csv(cams / "localisation.csv", index=False)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    table, sides = write_tables(folder, FILMS)
+    write_films(folder, table)
+    (folder / "segmenter").mkdir()
+    (folder / "segmenter" / "metrics.json").write_text(
+        '{"dice_mean": 0.9714, "dice_min": 0.9, "films": 7}'
+    )
+    history = pd.DataFrame(
+        {"step": [1, 2], "samples": [16, 32], "loss": [1, 0.5], "dice": [0.8, 0.97]}
+    )
+    history.to_csv(folder / "segmenter" / "history.csv", index=False)
+    params = settings.read(ROOT / "params.yaml")
+    params["experiments"] = {
+        "small": {"weighting": "unweighted"},
+        "smaller": {"weighting": "weighted"},
+    }
+    for name in params["experiments"]:
+        write_experiment(folder, name, table, sides)
+    return folder, params
+
+
+def write(inputs, out, title="A test", **changes):
+    folder, params = inputs
+    of = [folder / "reports" / name for name in params["experiments"]]
+    main(
+        tables=folder / "tables",
+        images=folder / "images.parquet",
+        curated=folder / "curated.parquet",
+        dropped=folder / "dropped.csv",
+        split=folder / "split.parquet",
+        segmenter=folder / "segmenter",
+        lungs=[folder / "lungs.parquet"],
+        films=[folder / "films"],
+        models=[folder / "models" / name / "1" for name in params["experiments"]],
+        metrics=[path / "metrics.json" for path in of],
+        curves=[path / "curves.csv" for path in of],
+        cams=[path / "cams" for path in of],
+        report=out,
+        title=title,
+        settings=params,
+        **{"crops": 4, "max_mb": 15, **changes},
+    )
+    return out.read_text()
+
+
+@pytest.fixture(scope="module")
+def page(inputs, tmp_path_factory):
+    return write(inputs, tmp_path_factory.mktemp("page") / "index.html")
+
+
+def test_every_section_is_there_and_linked(page):
+    for anchor in [
+        "data",
+        "curation",
+        "lungs",
+        "training",
+        "results",
+        "explanation",
+        "provenance",
+        "limits",
+    ]:
+        assert f'<section id="{anchor}">' in page and f'href="#{anchor}"' in page
+    assert "not for clinical use" in page
+
+
+def test_the_numbers_are_those_of_the_files(inputs, page):
+    folder, _ = inputs
+    for name in ("small", "smaller"):
+        metrics = json.loads((folder / "reports" / name / "metrics.json").read_text())
+        scores = metrics["splits"]["test"]
+        assert f"<td>{scores['macro']['auroc']['value']:.3f}</td>" in page
+        assert f"<td>{scores['micro']['ap']['value']:.3f}</td>" in page
+    assert (
+        "88 films of 88 patients" in page and "2 of 90 indexed images (2.2 %) were dropped" in page
+    )
+    assert "Dice 0.971 on 7 held-out phantoms" in page
+    assert "1 film is taken whole" in page
+    assert META["source_sha256"] in page
+    assert "probability 0.875 against a threshold of 0.250" in page
+
+
+def test_few_patients_are_said_and_their_scores_withheld(inputs, page):
+    metrics = json.loads((inputs[0] / "reports/small/metrics.json").read_text())["splits"]["test"]
+    table = page.split("AUROC of each finding")[1]
+    for number, finding in enumerate(FINDINGS, start=1):
+        row = metrics[finding]["auroc"]
+        if row["value"] is not None and row["patients"] < 20:
+            shown = table.split("</tr>")[number]
+            assert f"too few: {row['patients']} patients" in shown
+            assert f"<td>{row['value']:.3f}</td>" not in shown
+    assert "on fewer than 20 patients" in page and "undefined" in page
+
+
+def test_the_page_says_when_maps_do_not_localise(page):
+    assert "in a box in 40 % of 10 cases" in html.unescape(page)
+    assert "always pointing at one fixed place reaches 50 %" in page
+    assert "the maps do not show that the network finds the place" in page
+
+
+def test_hostile_names_stay_text(inputs, page, tmp_path):
+    assert "<img src=x" not in page and "<b>broken" not in page
+    assert html.escape(HOSTILE, quote=False).split("&quot;")[0] in html.unescape(page).replace(
+        "<img src=x", "&lt;img src=x"
+    ).replace("(1)>", "(1)&gt;")
+    hostile = write(inputs, tmp_path / "x.html", title="</title><script>alert(1)</script>")
+    assert "<script" not in hostile
+
+
+def test_nothing_is_loaded_from_anywhere(page):
+    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)[^"']*""", page)
+    assert "url(" not in page and "@import" not in page
+    assert page.count("data:image/webp;base64,") >= 6
+
+
+def test_the_same_inputs_give_the_same_page(inputs, page, tmp_path):
+    assert write(inputs, tmp_path / "again.html") == page
+
+
+def test_a_page_over_its_limit_is_refused(inputs, tmp_path):
+    with pytest.raises(InputError, match=r"write_report\.max_mb: the page has .* MB, over 0\.01"):
+        write(inputs, tmp_path / "x.html", max_mb=0.01)
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_ticks_are_round_and_inside():
+    assert ticks(0, 1) == [0, 0.2, 0.4, 0.6, 0.8, 1]
+    assert all(0.5 <= value <= 1 for value in ticks(0.5, 1))
+    assert len(ticks(0, 18_000)) in range(4, 8)
+
+
+def test_a_chart_places_its_points():
+    ends = np.array([0.0, 1.0])
+    drawn = str(chart([Line("a<b", ends, ends, "e0")], "x", "y", "t"))
+    assert "M46.0 260.0L348.0 12.0" in drawn and "a&lt;b" in drawn
+    gap = Line("n", np.array([0.0, 0.5, 1.0]), np.array([0, np.nan, 1]), "e0")
+    assert "nan" not in str(chart([gap], "x", "y", "t"))
