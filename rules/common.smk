@@ -13,7 +13,7 @@ else:
     config = settings.read()
     provenance.plan()
 
-FILMS = config["source"]["images"] + "/{batch}" + config["source"]["suffix"]
+FILMS = "{images}/{{batch}}{suffix}".format(**config["source"])
 BATCHES = config["batches"]
 EXPERIMENTS = list(config["experiments"])
 FIRST_SEED = config["seeds"][0]
