@@ -2,16 +2,22 @@
 
 import sys
 
+from snakemake.exceptions import WorkflowError
+
 sys.path.insert(0, str(workflow.current_basedir.join("../scripts")))
 
 from ribcage import provenance, settings  # noqa: E402
+from ribcage.errors import InputError  # noqa: E402
 
-if "--mode" in sys.argv:  # a job's own Snakemake: the plan was made by its parent
+try:
+    of_a_job = "--mode" in sys.argv  # such a Snakemake follows its parent's plan
+    if not of_a_job:
+        settings.refuse_other_config(config)
     config = settings.read()
-else:
-    settings.refuse_other_config(config)
-    config = settings.read()
-    provenance.plan()
+    if not of_a_job:
+        provenance.plan()
+except InputError as error:
+    raise WorkflowError(str(error)) from None
 
 FILMS = "{images}/{{batch}}{suffix}".format(**config["source"])
 BATCHES = config["batches"]

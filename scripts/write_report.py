@@ -11,7 +11,7 @@ from markupsafe import Markup
 from ribcage import step
 from ribcage.errors import InputError
 from ribcage.progress import say
-from ribcage.report import outcome, sections
+from ribcage.report import evidence, outcome, sections
 from ribcage.tables import read_meta, read_table
 
 TEMPLATES = Path(__file__).resolve().parent / "ribcage" / "report"
@@ -147,8 +147,8 @@ def main(
         lungs=sections.lungs(found, segmenter, dice, films, crops),
         training=sections.training([model for e in experiments for model in e["models"]]),
         results=outcome.results(experiments),
-        explanation=outcome.explanation(experiments, kept),
-        provenance=outcome.provenance(
+        explanation=evidence.explanation(experiments, kept),
+        provenance=evidence.provenance(
             experiments, meta, pd.read_csv(tables / "sources.csv"), settings
         ),
     )
