@@ -19,7 +19,7 @@ from ribcage.films import decode, read_batch
 from ribcage.findings import FINDINGS, canonical
 from ribcage.progress import Progress, say
 from ribcage.shards import Shards
-from ribcage.tables import labels_of, read_meta, read_table, write_table
+from ribcage.tables import labels_by_image, read_meta, read_table, write_table
 
 FILMS_A_STEP = 16
 OTHER_RULES = 4
@@ -291,7 +291,7 @@ def main(
     net, config = nets.load(model)
     table = read_table(predictions / "predictions.parquet")
     test = table[table["split"] == "test"].sort_values("image", ignore_index=True)
-    labels = labels_of(read_table(curated).set_index("image").loc[test["image"]], str(curated))
+    labels = labels_by_image(read_table(curated), test["image"].tolist(), str(predictions))
     thresholds = json.loads((predictions / "thresholds.json").read_text(encoding="utf-8"))
     boxes = read_boxes(tables / "boxes.csv", set(test["image"]))
     shown = gallery(test, labels, thresholds, boxes, per_finding, seed)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ribcage import lungs, segmenting, step, training
+from ribcage import lungs, nets, segmenting, step
 from ribcage.errors import InputError
 from ribcage.films import decode, read_batch
 from ribcage.progress import Progress, say
@@ -82,7 +82,7 @@ def main(
         min_quality: the whole film is the box where the mask's quality is lower.
         threads: of the CPU.
     """
-    on = training.machine(threads)
+    on = nets.machine(threads)
     net, config = segmenting.load(segmenter)
     net = on.place(net)
     table = read_table(curated, ["image", "batch"])

@@ -13,7 +13,7 @@ from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
 from ribcage.progress import say, track
 from ribcage.shards import Shards
-from ribcage.tables import labels_of, read_meta, read_table, write_table
+from ribcage.tables import labels_by_image, read_meta, read_table, write_table
 
 
 def fit_thresholds(truth: pd.DataFrame, given: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -38,19 +38,6 @@ def fit_thresholds(truth: pd.DataFrame, given: pd.DataFrame) -> dict[str, dict[s
         row |= {"positives": int(known.sum()), "negatives": int((~known).sum())}
         fitted[finding] = row
     return fitted
-
-
-def labels_by_image(curated: pd.DataFrame, images: pd.Series, where: str) -> pd.DataFrame:
-    """Find the labels of images, bool [n, 14], by their names.
-
-    Raises:
-        InputError: an image is not among the curated.
-    """
-    labels = labels_of(curated.set_index("image"), "curated.parquet")
-    lost = images[~images.isin(labels.index)]
-    if len(lost):
-        raise InputError(f"{where}: {lost.iloc[0]} is not among the curated images")
-    return labels.loc[images]
 
 
 def main(
@@ -91,7 +78,7 @@ def main(
     table = pd.concat([rows[["image", "patient", "split"]], given], axis=1)
     write_table(table, predictions / "predictions.parquet", read_meta(curated))
     val = rows["split"] == "val"
-    truth = labels_by_image(read_table(curated), rows["image"][val], str(split))
+    truth = labels_by_image(read_table(curated), rows["image"][val].tolist(), str(split))
     text = json.dumps(fit_thresholds(truth, given[val]), indent=1)
     (predictions / "thresholds.json").write_text(text + "\n", encoding="utf-8")
     say(f"{int(val.sum()):,} validation and {int((~val).sum()):,} test films scored")

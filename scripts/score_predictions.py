@@ -11,7 +11,7 @@ from ribcage import metrics, step
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
 from ribcage.progress import say
-from ribcage.tables import labels_of, read_table
+from ribcage.tables import labels_by_image, read_table
 
 Scores = dict[str, dict[str, Any]]
 
@@ -108,8 +108,7 @@ def main(
         experiment: the experiment's name.
     """
     rows = seed_mean(predictions)
-    labels = read_table(curated).set_index("image")
-    truth = labels_of(labels.loc[rows["image"]].reset_index(), str(curated))
+    truth = labels_by_image(read_table(curated), rows["image"].tolist(), str(predictions[0]))
     splits, drawn = {}, []
     for split in ("val", "test"):
         chosen = (rows["split"] == split).to_numpy()

@@ -21,7 +21,7 @@ def describe(
     experiment: str,
     settings: dict[str, Any],
     seed: int,
-    on: training.Machine,
+    on: nets.Machine,
     counted: dict[str, Any],
 ) -> dict[str, Any]:
     """What a model's config.json says of it; no time, path or host, which would differ each run."""

@@ -12,10 +12,11 @@ import segmentation_models_pytorch as smp
 import torch
 from PIL import Image
 
-from ribcage import lungs, nets, segmenting, step, training
+from ribcage import lungs, nets, segmenting, step
 from ribcage.errors import InputError
 from ribcage.films import decode, read_batch
 from ribcage.progress import Progress, say
+from ribcage.schedules import shuffled
 
 HELD_OUT = 200
 """Test phantoms on which Dice is measured."""
@@ -56,7 +57,7 @@ def batches(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield disguised films, normalised float32 [n, 1, h, w], and their masks, for ever."""
     disguise = segmenting.Disguise(rng)
-    for chosen in training.shuffled(len(films), batch_size, rng):
+    for chosen in shuffled(len(films), batch_size, rng):
         pairs = [disguise(films[k], masks[k]) for k in chosen]
         seen = nets.normalise(torch.from_numpy(np.stack([film for film, _ in pairs])) * 255)
         truth = torch.from_numpy(np.stack([mask for _, mask in pairs]).astype(np.float32))
@@ -64,7 +65,7 @@ def batches(
 
 
 def dice_of(
-    net: torch.nn.Module, films: np.ndarray, masks: np.ndarray, on: training.Machine
+    net: torch.nn.Module, films: np.ndarray, masks: np.ndarray, on: nets.Machine
 ) -> np.ndarray:
     """Dice of the cleaned masks against the true ones, float [n]."""
     net.eval()
@@ -103,7 +104,7 @@ def main(
         seed: of weights, order and disguises.
         threads: of the CPU.
     """
-    on = training.machine(threads)
+    on = nets.machine(threads)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     learn = read_pairs(share, names_on(share, "train_val", films, rng), size_px)

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from ribcage import nets, training
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
+from ribcage.schedules import shuffled
 from ribcage.shards import Shards
 from ribcage.tables import write_table
 from train_classifier import main
@@ -206,7 +207,7 @@ def test_a_loss_that_is_no_number_stops_and_writes_nothing(data):
 
 
 def test_each_film_comes_once_before_any_comes_again():
-    order = training.shuffled(10, 4, np.random.default_rng(0))
+    order = shuffled(10, 4, np.random.default_rng(0))
     drawn = np.concatenate([next(order) for _ in range(5)])
     assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
     assert not np.array_equal(drawn[:10], drawn[10:])

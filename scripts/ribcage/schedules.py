@@ -1,6 +1,9 @@
-"""Schedules: the learning rate as a plain function of the step."""
+"""Schedules: the learning rate of each step, and the order of the films."""
 
 import math
+from collections.abc import Iterator
+
+import numpy as np
 
 
 def one_cycle(step: int, steps: int, warmup: float, low: float = 0.04) -> float:
@@ -20,3 +23,13 @@ def one_cycle(step: int, steps: int, warmup: float, low: float = 0.04) -> float:
         return low + (1 - low) * (1 - math.cos(math.pi * step / rising)) / 2
     falling = (step - rising) / max(steps - 1 - rising, 1)
     return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * min(falling, 1.0))) / 2
+
+
+def shuffled(n: int, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield batches of indices for ever: each film once before any comes again."""
+    waiting = np.empty(0, np.int64)
+    while True:
+        while len(waiting) < batch_size:
+            waiting = np.concatenate([waiting, rng.permutation(n)])
+        yield waiting[:batch_size]
+        waiting = waiting[batch_size:]

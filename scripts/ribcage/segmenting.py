@@ -193,13 +193,15 @@ class Disguise:
         return pixels
 
 
-def probabilities(net: nn.Module, films: np.ndarray, on: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401
+def probabilities(
+    net: nn.Module, films: np.ndarray, on: nets.Machine
+) -> tuple[np.ndarray, np.ndarray]:
     """Where the lungs are, seen straight and in the mirror.
 
     Args:
         net: the segmenter.
         films: uint8 [n, s, s].
-        on: a `training.Machine`.
+        on: where the network is.
 
     Returns:
         Two float32 [n, s, s] in [0, 1]; their mean is the answer, their agreement tells how sure.

@@ -55,3 +55,21 @@ def labels_of(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     if missing:
         raise InputError(f"{where}: column {missing[0]} is missing")
     return frame[list(FINDINGS)].astype(bool)
+
+
+def labels_by_image(curated: pd.DataFrame, images: Sequence[str], where: str) -> pd.DataFrame:
+    """Find the labels of images by their names, bool [n, 14]; the order of tables means nothing.
+
+    Args:
+        curated: the kept images with their labels, each once.
+        images: file names.
+        where: the table that names the images, for the error.
+
+    Raises:
+        InputError: an image is not among the curated.
+    """
+    rows = pd.Index(curated["image"]).get_indexer(pd.Index(images))
+    if (rows < 0).any():
+        lost = images[int((rows < 0).argmax())]
+        raise InputError(f"{where}: {lost} is not among the curated images")
+    return labels_of(curated.iloc[rows], "curated.parquet")

@@ -15,11 +15,10 @@ from torch.nn import functional
 from ribcage import losses, metrics, nets
 from ribcage.errors import InputError
 from ribcage.nets import Machine
-from ribcage.nets import machine as machine  # find_lungs and train_segmenter say training.machine
 from ribcage.progress import Progress, say
-from ribcage.schedules import one_cycle
+from ribcage.schedules import one_cycle, shuffled
 from ribcage.shards import Shards
-from ribcage.tables import labels_of
+from ribcage.tables import labels_by_image
 
 FILMS_A_STEP = 64
 """How many films validation scores at once."""
@@ -94,22 +93,8 @@ def data_of(images: Sequence[str], curated: pd.DataFrame, shards: Shards, where:
     Raises:
         InputError: an image is not among the curated, or in no shard.
     """
-    rows = pd.Index(curated["image"]).get_indexer(pd.Index(images))
-    if (rows < 0).any():
-        lost = images[int(np.flatnonzero(rows < 0)[0])]
-        raise InputError(f"{where}: {lost} is not among the curated images")
-    labels = labels_of(curated.iloc[rows], "curated.parquet").to_numpy()
+    labels = labels_by_image(curated, images, where).to_numpy()
     return Data(shards, shards.rows(images, where), labels)
-
-
-def shuffled(n: int, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield batches of indices for ever: each film once before any comes again."""
-    waiting = np.empty(0, np.int64)
-    while True:
-        while len(waiting) < batch_size:
-            waiting = np.concatenate([waiting, rng.permutation(n)])
-        yield waiting[:batch_size]
-        waiting = waiting[batch_size:]
 
 
 def optimizer_of(net: nn.Module, settings: dict[str, Any]) -> torch.optim.Optimizer:
