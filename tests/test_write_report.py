@@ -11,6 +11,7 @@ from conftest import ROOT, png, predictions_of
 from ribcage import lungs, settings
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS, NO_FINDING
+from ribcage.report import outcome
 from ribcage.report.charts import Line, chart, ticks
 from ribcage.tables import write_table
 from score_predictions import main as score
@@ -197,6 +198,17 @@ def test_few_patients_are_said_and_their_scores_withheld(inputs, page):
             assert f"too few: {row['patients']} patients" in shown
             assert f"<td>{row['value']:.3f}</td>" not in shown
     assert "on fewer than 20 patients" in page and "undefined" in page
+
+
+def test_a_headline_that_would_mean_nothing_is_withheld(inputs):
+    folder, _ = inputs
+    metrics = json.loads((folder / "reports/small/metrics.json").read_text())
+    one = {"name": "small", "metrics": metrics}
+    enough = outcome.head([one], 88, 88, "phantom")["cards"][0]
+    assert enough["value"] == f"{metrics['splits']['test']['macro']['auroc']['value']:.3f}"
+    for finding in FINDINGS:
+        metrics["splits"]["test"][finding]["auroc"]["patients"] = 19
+    assert outcome.head([one], 88, 88, "local")["cards"][0]["value"] == "too few"
 
 
 def test_the_page_says_when_maps_do_not_localise(page):

@@ -50,11 +50,19 @@ def head(experiments: list[Experiment], films: int, patients: int, kind: str) ->
     }[kind]
     caution = {
         "phantom": "Phantoms are drawings: these scores show that the pipeline works, and say nothing about patients.",
-    }.get(
-        kind,
-        "The labels are mined from reports and often wrong; the scores are agreement with them.",
-    )
+        "local": "The scores are agreement with the labels that came with the films.",
+        "nih": "The labels are mined from reports and often wrong; the scores are agreement with them.",
+    }[kind]
     seeds = len(best["metrics"]["seeds"])
+    headline = {
+        "value": value,
+        "label": f"macro AUROC on test, {best['name']}, over {macro['findings']} of {len(FINDINGS)} findings",
+    }
+    if len(lacking) == len(FINDINGS):
+        headline = {
+            "value": "too few",
+            "label": "patients with each finding in the test films for a score to mean anything",
+        }
     warnings = []
     if lacking:
         warnings.append(
@@ -65,17 +73,12 @@ def head(experiments: list[Experiment], films: int, patients: int, kind: str) ->
         "what": what,
         "caution": caution,
         "cards": [
-            {
-                "value": value,
-                "label": f"macro AUROC on test, {best['name']}, over {macro['findings']} of {len(FINDINGS)} findings",
-            },
+            headline,
             {"value": f"{films:,}", "label": f"films of {plural(patients, 'patient')}"},
             {"value": str(len(experiments)), "label": "experiments, weighted and unweighted loss"},
             {
                 "value": str(seeds),
-                "label": "seed"
-                if seeds == 1
-                else "seeds: the spread between them is in the tables",
+                "label": "seed" if seeds == 1 else "seeds, their probabilities averaged",
             },
         ],
         "sentence": f"{best['name']} was best on validation. On {scores['macro']['auroc']['positives'] + scores['macro']['auroc']['negatives']:,} "
