@@ -22,18 +22,26 @@ WHOLE = ("experiments",)
 """Blocks that a preset replaces: it would otherwise train the default's experiments too."""
 
 
-def merge(base: dict[str, Any], preset: dict[str, Any], where: str = "") -> None:
+def merge(
+    base: dict[str, Any], preset: dict[str, Any], whole: tuple[str, ...] = (), where: str = ""
+) -> None:
     """Lay a preset over settings, in place.
+
+    Args:
+        base: the settings.
+        preset: what to change in them.
+        whole: blocks to replace rather than merge.
+        where: the dotted key of both, for errors.
 
     Raises:
         InputError: the preset names a key that the settings do not have.
     """
     for key, value in preset.items():
         dotted = f"{where}.{key}" if where else key
-        if key not in base and where not in WHOLE:
+        if key not in base and not dotted.startswith("experiments."):
             raise InputError(f"{dotted}: params.yaml has no such key")
-        if isinstance(base.get(key), dict) and isinstance(value, dict) and dotted not in WHOLE:
-            merge(base[key], value, dotted)
+        if isinstance(base.get(key), dict) and isinstance(value, dict) and dotted not in whole:
+            merge(base[key], value, whole, dotted)
         else:
             base[key] = copy.deepcopy(value)
 
@@ -58,7 +66,7 @@ def main(preset: Path, assignments: list[str], params: Path = settings.PARAMS) -
     editor.width = 100
     editor.indent(mapping=2, sequence=4, offset=2)
     base = editor.load(params.read_text(encoding="utf-8"))
-    merge(base, settings.load_yaml(preset))
+    merge(base, settings.load_yaml(preset), WHOLE)
     for assignment in assignments:
         merge(base, single(assignment))
     text = io.StringIO()

@@ -141,13 +141,17 @@ def dated(folder):
     return (stamp if stamp.exists() else folder).stat().st_mtime
 
 
-def test_a_job_that_is_gone_leaves_no_record_to_depend_on(pipeline):
+def test_a_job_that_is_gone_is_not_depended_on_and_may_come_back(pipeline):
     Path("dvc.yaml").write_text(DVC_YAML.replace("[a, b]", "[a]"))
     provenance.jobs.cache_clear()
     provenance.plan()
     assert not Path("provenance/content/second/b.json").exists()
     assert Path("out/b/file").exists()
     assert stale() == {"third": "changed: dep provenance/content/second"}
+    Path("dvc.yaml").write_text(DVC_YAML)
+    provenance.jobs.cache_clear()
+    provenance.plan()
+    assert stale() == {}
 
 
 def test_what_is_fresh_is_committed_and_nothing_else(pipeline):

@@ -43,6 +43,13 @@ def test_single_settings_go_on_top_of_a_preset(params):
     assert set(read["experiments"]) == {"unweighted", "weighted", "full"}
 
 
+def test_a_setting_of_one_experiment_leaves_the_others(params):
+    use_preset(ROOT / "presets" / "smoke.yaml", ["experiments.weighted.lr=0.01"], params)
+    read = settings.read(params)
+    assert set(read["experiments"]) == {"unweighted", "weighted", "full"}
+    assert read["experiments"]["weighted"] == {"weighting": "weighted", "lr": 0.01}
+
+
 @pytest.mark.parametrize(
     ("assignment", "words"),
     [

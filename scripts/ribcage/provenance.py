@@ -240,7 +240,7 @@ def _own_reason(job: Job, hashes: Hashes) -> str | None:
 
 def plan() -> dict[str, str | None]:
     """Date the stamps by the verdict, before Snakemake builds its graph; return the reasons."""
-    _forget_undeclared()
+    _set_aside_undeclared()
     reasons = stale_reasons()
     for stage, job in jobs().items():
         reason = reasons[stage]
@@ -252,16 +252,23 @@ def plan() -> dict[str, str | None]:
     return reasons
 
 
-def _forget_undeclared() -> None:
-    """Remove the records of jobs that params.yaml no longer asks for; their outputs stay.
+def _set_aside_undeclared() -> None:
+    """Move records of jobs that params.yaml does not ask for out of the way, and back when it does.
 
-    A step that gathers a stage's jobs depends on the folder of their records.
+    A step that gathers a stage's jobs depends on the folder of their records. The outputs stay
+    where they are, so a setting that is changed and changed back costs nothing.
     """
     declared = {path for job in jobs().values() for path in (job.made, job.content)}
+    aside = STATE / "aside"
     for folder in ("provenance/made", "provenance/content"):
         for _, path in list(_files(folder)):
             if path not in declared:
-                os.unlink(path)
+                (aside / path).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, aside / path)
+    for path in declared:
+        if (aside / path).exists() and not os.path.exists(path):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(aside / path, path)
 
 
 def _make_younger_than_inputs(job: Job) -> None:
