@@ -15,6 +15,15 @@ from ribcage.progress import Progress, say
 from ribcage.tables import read_meta, read_table, write_table
 
 AT_ONCE = 32
+COLUMNS = {
+    "image": "str",
+    **dict.fromkeys(lungs.Box._fields, "int64"),
+    "lung_fraction": "float64",
+    "quality": "float64",
+    "method": "str",
+    "mask_rle": "str",
+}
+"""Written down, so that a batch that keeps no film has the same columns as any other."""
 
 
 def seen_in_parts(
@@ -37,7 +46,7 @@ def judge(
 ) -> dict[str, Any]:
     """One film's row: from the network's two views of it to a box."""
     height, width = shape
-    mask = lungs.clean((straight + mirrored) / 2)
+    mask = lungs.clean((straight + mirrored) / 2) & lungs.on_film(width, height)
     agreement = lungs.dice(lungs.clean(straight), lungs.clean(mirrored))
     quality = lungs.quality(mask, agreement)
     box, method = lungs.Box(0, 0, width, height), "whole_film"
@@ -98,9 +107,11 @@ def main(
     lost = [image for image in wanted if image not in rows]
     if lost:
         raise InputError(f"{films}: no longer holds {lost[0]}; index the films again")
-    found = pd.DataFrame([{"image": image, **rows[image]} for image in wanted])
+    found = pd.DataFrame(
+        [{"image": image, **rows[image]} for image in wanted], columns=list(COLUMNS)
+    ).astype(COLUMNS)
     write_table(found, lungs_file, read_meta(curated))
-    fallbacks = int((found["method"] == "whole_film").sum()) if len(found) else 0
+    fallbacks = int((found["method"] == "whole_film").sum())
     say(f"{len(found) - fallbacks:,} boxes found, {fallbacks:,} films taken whole")
 
 

@@ -99,6 +99,20 @@ def test_implausible_lungs_fall_back_to_the_whole_film():
     assert [lost[k] for k in ("x0_px", "y0_px", "x1_px", "y1_px")] == [0, 0, 800, 600]
 
 
+def test_lungs_lie_on_the_film_and_not_on_the_black_beside_it():
+    options = {"margins": MARGINS, "min_height_to_width": 0.75, "min_quality": 0.0}
+    found = judge(two_lungs(), two_lungs(), (300, 1000), **options)
+    mask = lungs.decode_rle(found["mask_rle"])
+    assert lungs.over_film(mask, 1000, 300).sum() == pytest.approx(
+        mask.sum() * (1000 / 256) ** 2, rel=0.02
+    )
+    assert found["lung_fraction"] == pytest.approx(
+        lungs.over_film(mask, 1000, 300).mean(), rel=0.02
+    )
+    beside = judge(two_lungs(), two_lungs(), (20, 1000), **options)
+    assert beside["y0_px"] < beside["y1_px"] <= 20
+
+
 @pytest.fixture
 def batch(tmp_path):
     rng = np.random.default_rng(0)
@@ -117,10 +131,10 @@ def batch(tmp_path):
     return tmp_path
 
 
-def find(batch):
+def find(batch, name="b1"):
     numbers = (0.05, 0.05, 0.08, 0.75, 0.5)
     place = (batch / "curated.parquet", batch / "net", batch / "b1.tar.gz", batch / "lungs.parquet")
-    main(*place, "b1", *numbers)
+    main(*place, name, *numbers)
     return read_table(batch / "lungs.parquet")
 
 
@@ -130,6 +144,12 @@ def test_every_curated_film_of_the_batch_has_a_row(batch):
     assert set(found["method"]) <= {"unet", "whole_film"}
     assert ((found["x1_px"] <= 80) & (found["y1_px"] <= 60) & (found["x0_px"] >= 0)).all()
     assert found["quality"].between(0, 1).all()
+
+
+def test_a_batch_that_keeps_no_film_has_the_columns_of_any_other(batch):
+    columns = find(batch).dtypes
+    found = find(batch, "b3")
+    assert found.empty and found.dtypes.equals(columns)
 
 
 def test_a_film_that_is_gone_and_a_broken_segmenter_are_refused(batch):

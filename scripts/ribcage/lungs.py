@@ -40,6 +40,15 @@ def see(film: np.ndarray, size_px: int) -> np.ndarray:
     return cut(film, whole(width, height), size_px)
 
 
+def on_film(width: int, height: int) -> np.ndarray:
+    """The part of the square mask that a film covers: bool [256, 256]."""
+    square = whole(width, height)
+    centres = (np.arange(MASK_SIDE) + 0.5) * square.side_px / MASK_SIDE
+    x, y = square.x0_px + centres, square.y0_px + centres
+    inside: np.ndarray = ((y >= 0) & (y < height))[:, None] & ((x >= 0) & (x < width))[None, :]
+    return inside
+
+
 def clean(probability: np.ndarray) -> np.ndarray:
     """Make lungs of a probability map: the two largest parts, gaps closed, holes filled.
 
