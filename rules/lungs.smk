@@ -1,4 +1,4 @@
-"""Lungs: a network that finds them, their boxes, and films cut to them."""
+"""Lungs: a network that finds them, their boxes, films with them drawn in and cut to them."""
 
 
 rule train_segmenter:
@@ -53,6 +53,30 @@ rule find_lungs:
         min_quality=config["find_lungs"]["min_quality"],
     script:
         "../scripts/find_lungs.py"
+
+
+rule draw_lungs:
+    """Draw the lungs found on a sample of films: random ones, the worst, and those taken whole."""
+    input:
+        stamp=".stamps/draw_lungs",
+        lungs=expand("data/lungs/{batch}.parquet", batch=BATCHES),
+        films=expand(FILMS, batch=BATCHES),
+    output:
+        sheets=directory("reports/lungs"),
+    log:
+        "logs/draw_lungs.log",
+    benchmark:
+        "benchmarks/draw_lungs.tsv"
+    conda:
+        "../environment.yml"
+    params:
+        random=config["draw_lungs"]["random"],
+        worst=config["draw_lungs"]["worst"],
+        whole=config["draw_lungs"]["whole"],
+        picture_px=config["draw_lungs"]["picture_px"],
+        seed=config["draw_lungs"]["seed"],
+    script:
+        "../scripts/draw_lungs.py"
 
 
 rule write_shards:

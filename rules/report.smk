@@ -59,7 +59,7 @@ rule write_report:
         split="data/interim/split.parquet",
         segmenter="models/segmenter",
         lungs=expand("data/lungs/{batch}.parquet", batch=BATCHES),
-        films=expand(FILMS, batch=BATCHES),
+        sheets="reports/lungs",
         models=expand(
             "models/{experiment}/{seed}", experiment=EXPERIMENTS, seed=config["seeds"]
         ),
@@ -76,7 +76,6 @@ rule write_report:
         "../environment.yml"
     params:
         title=config["write_report"]["title"],
-        crops=config["write_report"]["crops"],
         max_mb=config["write_report"]["max_mb"],
         settings=config,
     script:

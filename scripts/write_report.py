@@ -8,7 +8,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from ribcage import step
+from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.progress import say
 from ribcage.report import evidence, outcome, sections
@@ -97,14 +97,13 @@ def main(
     split: Path,
     segmenter: Path,
     lungs: list[Path],
-    films: list[Path],
+    sheets: Path,
     models: list[Path],
     metrics: list[Path],
     curves: list[Path],
     cams: list[Path],
     report: Path,
     title: str,
-    crops: int,
     max_mb: float,
     settings: dict[str, Any],
 ) -> None:
@@ -118,14 +117,13 @@ def main(
         split: who is on which side.
         segmenter: the folder of train_segmenter.
         lungs: the batches' lung tables.
-        films: the batches' archives or folders.
+        sheets: the folder of draw_lungs.
         models: the folders of train_classifier.
         metrics: a metrics.json an experiment.
         curves: a curves.csv an experiment.
         cams: a folder of draw_cams an experiment.
         report: the page to write.
         title: its title.
-        crops: random films on the sheet of lungs.
         max_mb: the page may not be larger.
         settings: the whole of params.yaml.
     """
@@ -144,7 +142,7 @@ def main(
         ),
         data=sections.data(kept, sides),
         curation=sections.curation(read_table(images), pd.read_csv(dropped)),
-        lungs=sections.lungs(found, segmenter, dice, films, crops),
+        lungs=sections.lungs(found, segmenter, dice, sheets),
         training=sections.training([model for e in experiments for model in e["models"]]),
         results=outcome.results(experiments),
         explanation=evidence.explanation(experiments, kept),
@@ -156,7 +154,7 @@ def main(
     if size > max_mb:
         raise InputError(
             f"write_report.max_mb: the page has {size:.1f} MB, over {max_mb:g}; lower "
-            "draw_cams.per_finding, draw_cams.display_px or write_report.crops, or raise the limit"
+            "draw_cams.per_finding, draw_cams.display_px or draw_lungs.random, or raise the limit"
         )
     report.write_text(page, encoding="utf-8")
     say(f"the page has {size:.1f} MB")

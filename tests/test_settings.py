@@ -40,13 +40,13 @@ def test_single_settings_go_on_top_of_a_preset(params):
     )
     read = settings.read(params)
     assert read["seeds"] == [3, 4] and read["train_classifier"]["lr"] == 0.0001
-    assert set(read["experiments"]) == {"unweighted", "weighted", "full"}
+    assert set(read["experiments"]) == {"unweighted", "weighted"}
 
 
 def test_a_setting_of_one_experiment_leaves_the_others(params):
     use_preset(ROOT / "presets" / "smoke.yaml", ["experiments.weighted.lr=0.01"], params)
     read = settings.read(params)
-    assert set(read["experiments"]) == {"unweighted", "weighted", "full"}
+    assert set(read["experiments"]) == {"unweighted", "weighted"}
     assert read["experiments"]["weighted"] == {"weighting": "weighted", "lr": 0.01}
 
 
@@ -75,6 +75,7 @@ def test_a_bad_setting_is_refused_and_nothing_is_written(params, assignment, wor
         ("test_share: 0.2", "test_share: 20", "draw_phantoms.test_share: 20 is greater than"),
         ("seeds: [1]", "seeds: []", "seeds: .*non-empty|seeds: .*too short"),
         ("{size_px: 64, weighting: weighted}", "{size_pixels: 64}", "'size_pixels'"),
+        ("  densenet121-64-weighted:", "  lungs:", "experiments: 'lungs' should not .*index.html"),
         ("shards: [lungs-64, lungs-96]", "shards: [lungs-64]", "trains on lungs-96, which write_"),
         ("archives: *batches", "archives: []", "fetches every batch"),
         ("test: 0.2}", "test: 0.3}", "split_patients.shares: must sum to 1, not 1.1"),
@@ -102,5 +103,8 @@ def test_an_experiment_is_its_settings_over_the_defaults():
 
 def test_settings_given_to_snakemake_alone_are_refused():
     with pytest.raises(InputError, match=r"seeds: .* unknown to DVC"):
-        settings.refuse_other_config({"seeds": [1]})
-    settings.refuse_other_config({})
+        settings.of_command_line({"seeds": [1]})
+    with pytest.raises(InputError, match="allow_missing: true or false, not 'yes'"):
+        settings.of_command_line({"allow_missing": "yes"})
+    assert settings.of_command_line({"allow_missing": "True"})
+    assert not settings.of_command_line({})

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from conftest import ROOT, png, predictions_of
-from ribcage import lungs, settings
+from conftest import ROOT, predictions_of
+from ribcage import settings
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS, NO_FINDING
-from ribcage.report import outcome
+from ribcage.report import outcome, pictures
 from ribcage.report.charts import Line, chart, ticks
 from ribcage.tables import write_table
 from score_predictions import main as score
@@ -46,28 +46,19 @@ def write_tables(folder, films):
     return table.iloc[2:], sides
 
 
-def write_films(folder, table):
-    rng = np.random.default_rng(1)
-    (folder / "films").mkdir()
-    mask = np.zeros((256, 256), bool)
-    mask[80:180, 40:100] = mask[80:180, 150:210] = True
-    rows = []
-    for number, name in enumerate(table["image"]):
-        (folder / "films" / name).write_bytes(png(rng.integers(0, 256, (48, 64), dtype=np.uint8)))
-        method = "whole_film" if number == 5 else "unet"
-        rows.append([name, 5, 4, 60, 44, 0.2, 0.9, method, lungs.encode_rle(mask)])
-    columns = [
-        "image",
-        "x0_px",
-        "y0_px",
-        "x1_px",
-        "y1_px",
-        "lung_fraction",
-        "quality",
-        "method",
-        "mask_rle",
-    ]
-    write_table(pd.DataFrame(rows, columns=columns), folder / "lungs.parquet", META)
+def write_lungs(folder, images):
+    """What find_lungs and draw_lungs would leave: the sixth film is taken whole."""
+    found = pd.DataFrame({"image": images, "quality": 0.9, "method": "unet"})
+    found.loc[5, ["quality", "method"]] = [0.25, "whole_film"]
+    write_table(found, folder / "lungs.parquet", META)
+    shown = pd.concat([found.iloc[[0, 1, -1]], found.iloc[[1]], found.iloc[[5]]])
+    shown["sheet"] = ["random", "random", "random", "worst", "whole"]
+    shown["order"] = [1, 2, 3, 1, 1]
+    shown["picture"] = [f"{image.removesuffix('.png')}.webp" for image in shown["image"]]
+    (folder / "sheets").mkdir()
+    shown.to_csv(folder / "sheets" / "sheets.csv", index=False)
+    for number, picture in enumerate(shown["picture"].unique()):
+        Image.new("RGB", (32, 24), (0, 50 * number, 0)).save(folder / "sheets" / picture)
 
 
 def write_experiment(folder, name, table, sides):
@@ -109,7 +100,7 @@ def write_experiment(folder, name, table, sides):
 def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     table, sides = write_tables(folder, FILMS)
-    write_films(folder, table)
+    write_lungs(folder, table["image"].tolist())
     (folder / "segmenter").mkdir()
     (folder / "segmenter" / "metrics.json").write_text(
         '{"dice_mean": 0.9714, "dice_min": 0.9, "films": 7}'
@@ -139,7 +130,7 @@ def write(inputs, out, title="A test", **changes):
         split=folder / "split.parquet",
         segmenter=folder / "segmenter",
         lungs=[folder / "lungs.parquet"],
-        films=[folder / "films"],
+        sheets=folder / "sheets",
         models=[folder / "models" / name / "1" for name in params["experiments"]],
         metrics=[path / "metrics.json" for path in of],
         curves=[path / "curves.csv" for path in of],
@@ -147,7 +138,7 @@ def write(inputs, out, title="A test", **changes):
         report=out,
         title=title,
         settings=params,
-        **{"crops": 4, "max_mb": 15, **changes},
+        **{"max_mb": 15, **changes},
     )
     return out.read_text()
 
@@ -215,6 +206,18 @@ def test_the_page_says_when_maps_do_not_localise(page):
     assert "in a box in 40 % of 10 cases" in html.unescape(page)
     assert "always pointing at one fixed place reaches 50 %" in page
     assert "the maps do not show that the network finds the place" in page
+
+
+def test_the_sheets_of_lungs_show_what_draw_lungs_drew(inputs, page):
+    section = page.split('<section id="lungs">')[1].split("</section>")[0]
+    titles = re.findall("<h3>(.*?)</h3>", section)
+    assert titles == ["Random films", "The least plausible lungs", "Films taken whole"]
+    sheets = [re.findall(r'src="(.*?)"', sheet) for sheet in section.split("<h3>")[1:]]
+    assert [len(sheet) for sheet in sheets] == [3, 1, 1] and sheets[1][0] == sheets[0][1]
+    shown = inputs[0] / "sheets" / "00000007_000.webp"
+    assert sheets[2] == [pictures.file_uri(shown)]
+    assert "00000007_000.png · quality 0.25" in section
+    assert "(from 0.90; 1 is an ordinary pair of lungs)" in section
 
 
 def test_hostile_names_stay_text(inputs, page, tmp_path):

@@ -1,6 +1,5 @@
 """What the sections on data, curation, lungs and training say: numbers, tables, sentences."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ from ribcage.report.charts import Line, chart
 FEW_PATIENTS = 20
 """Under so many patients with a finding, its AUROC is mostly chance."""
 SPLITS = ("train", "val", "test")
-PICTURE_PX = 220
-MOST_SHOWN = 12
 
 
 @dataclass
@@ -142,9 +139,16 @@ def curation(images: pd.DataFrame, dropped: pd.DataFrame) -> dict[str, Any]:
 
 
 def lungs(
-    found: pd.DataFrame, segmenter: Path, dice: dict[str, Any], films: Sequence[Path], crops: int
+    found: pd.DataFrame, segmenter: Path, dice: dict[str, Any], drawn: Path
 ) -> dict[str, Any]:
-    """How well lungs are found, and sheets of random, worst and whole films."""
+    """How well lungs are found, and sheets of random, worst and whole films.
+
+    Args:
+        found: the rows of data/lungs, of all batches.
+        segmenter: the folder of train_segmenter.
+        dice: its metrics.json.
+        drawn: the folder of draw_lungs.
+    """
     history = pd.read_csv(segmenter / "history.csv")
     samples, overlap = history["samples"].to_numpy(float), history["dice"].to_numpy(float)
     lowest = max(0.0, float(np.floor(overlap.min() * 10) / 10))
@@ -153,23 +157,23 @@ def lungs(
     methods = found["method"].value_counts()
     whole = found[found["method"] == "whole_film"]
     boxed = found[found["method"] != "whole_film"]
-    rng = np.random.default_rng(0)
-    random = found.iloc[np.sort(rng.permutation(len(found))[:crops])]
-    worst = boxed.sort_values(["quality", "image"]).head(MOST_SHOWN)
-    shown = pd.concat([random, worst, whole.head(MOST_SHOWN)]).drop_duplicates("image")
-    pixels = pictures.read_films(films, set(shown["image"]))
+    shown = pd.read_csv(drawn / "sheets.csv", dtype={"image": str, "picture": str})
+    worst = shown[shown["sheet"] == "worst"]
     sheets = [
         _sheet(
             "Random films",
             "Drawn at random: green the lungs, amber the box that a film is cut to.",
-            random,
-            pixels,
+            shown[shown["sheet"] == "random"],
+            drawn,
         ),
-        _sheet("The least plausible lungs", _worst_sentence(worst), worst, pixels),
+        _sheet("The least plausible lungs", _worst_sentence(worst), worst, drawn),
+        _sheet(
+            "Films taken whole",
+            f"On {plural(len(whole), 'film')} no plausible lungs were found; all of the film is used.",
+            shown[shown["sheet"] == "whole"],
+            drawn,
+        ),
     ]
-    if len(whole):
-        text = f"On {plural(len(whole), 'film')} no plausible lungs were found; all of the film is used."
-        sheets.append(_sheet("Films taken whole", text, whole.head(MOST_SHOWN), pixels))
     return {
         "sentence": f"A U-Net that has seen no real film finds the lungs: Dice {dice['dice_mean']:.3f} on "
         f"{plural(dice['films'], 'held-out phantom')} (the worst {dice['dice_min']:.3f}). "
@@ -191,15 +195,13 @@ def _worst_sentence(worst: pd.DataFrame) -> str:
     return f"The boxes of the lowest quality (from {low:.2f}; 1 is an ordinary pair of lungs)."
 
 
-def _sheet(
-    title: str, sentence: str, rows: pd.DataFrame, pixels: dict[str, np.ndarray]
-) -> dict[str, Any]:
+def _sheet(title: str, sentence: str, rows: pd.DataFrame, drawn: Path) -> dict[str, Any]:
     shown = []
     for _, row in rows.iterrows():
-        picture = pictures.with_lungs(pixels[row["image"]], row, PICTURE_PX)
+        picture = pictures.file_uri(drawn / row["picture"])
         caption = f"{row['image']} · quality {row['quality']:.2f}"
         alt = f"Film {row['image']} with the outline of its lungs and their box"
-        shown.append({"src": pictures.data_uri(picture), "alt": alt, "caption": caption})
+        shown.append({"src": picture, "alt": alt, "caption": caption})
     return {"title": title, "sentence": sentence, "films": shown}
 
 
