@@ -1,6 +1,9 @@
 """What the tests share: small films in NIH's layout, and the real ones where they are at hand."""
 
 import io
+import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -73,3 +76,39 @@ def predictions_of(truth: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     noise = rng.normal(size=truth.shape)
     return pd.DataFrame(1 / (1 + np.exp(-(truth.to_numpy() * 1.5 + noise))), columns=truth.columns)
+
+
+@pytest.fixture(scope="session")
+def zygote(tmp_path_factory):
+    """Make the commands of tests/shell.py start fast; RIBCAGE_TESTS_PLAIN=1 does without."""
+    from shell import ENVIRONMENT
+
+    if os.environ.get("RIBCAGE_TESTS_PLAIN"):
+        yield
+        return
+    folder = ROOT / "tests" / "zygote"
+    address = tmp_path_factory.mktemp("zygote") / "socket"
+    command = [sys.executable, str(folder / "server.py"), str(address)]
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout.readline() == "ready\n"
+        added = {"RIBCAGE_TEST_ZYGOTE": str(address), "PYTHONPATH": str(folder)}
+        ENVIRONMENT.update(added)
+        yield
+        for name in added:
+            del ENVIRONMENT[name]
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def finished(zygote, tmp_path_factory):
+    """A repository with a finished smoke run that is committed, and pushed to a remote folder."""
+    from shell import clone, preset, sh
+
+    folder = clone(tmp_path_factory.mktemp("finished"))
+    preset(folder)
+    sh(f"dvc remote add --default store {folder.parent / 'store'}", folder)
+    sh("snakemake --cores 2", folder)
+    sh("dvc push", folder)
+    sh("git add --all", folder)
+    sh("git commit -q -m run", folder)
+    return folder
