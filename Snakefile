@@ -19,9 +19,16 @@ rule all:
         "reports/index.html",
 
 
+onstart:
+    with in_one_sentence():
+        planning.start(workflow.dag)
+
+
 onsuccess:
-    provenance.commit()
+    with in_one_sentence():
+        store.commit()
 
 
 onerror:
-    provenance.commit()
+    with in_one_sentence():
+        store.commit()

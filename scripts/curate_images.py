@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ribcage import step
+from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.films import ABSENT
 from ribcage.progress import say

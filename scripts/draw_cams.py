@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from ribcage import cams as cam
-from ribcage import nets, step
+from ribcage import nets
 from ribcage.cams import Box, Pointed
+from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.films import decode, read_batch
 from ribcage.findings import FINDINGS, canonical

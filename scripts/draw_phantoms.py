@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ribcage import step
+from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.findings import BOXED, NO_FINDING
 from ribcage.phantoms.exposure import draw_film

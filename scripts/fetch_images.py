@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from ribcage import step
+from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.fetch import Remote, download
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ribcage import lungs, nets, segmenting, step
+from ribcage import lungs, nets, segmenting
+from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.films import decode, read_batch
 from ribcage.progress import Progress, say

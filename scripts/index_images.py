@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ribcage import step
+from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.films import ABSENT, UndecodableError, decode, read_batch
 from ribcage.findings import FINDINGS, NO_FINDING, parse_labels

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ribcage import metrics, nets, step
+from ribcage import metrics, nets
+from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
 from ribcage.progress import say, track

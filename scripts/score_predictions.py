@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ribcage import metrics, step
+from ribcage import metrics
+from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
 from ribcage.progress import say

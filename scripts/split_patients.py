@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ribcage import step
+from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.progress import say
 from ribcage.tables import read_meta, read_table, write_table

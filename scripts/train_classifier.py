@@ -9,7 +9,8 @@ import pandas as pd
 import torch
 import torchvision
 
-from ribcage import losses, nets, step, training
+from ribcage import losses, nets, training
+from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
 from ribcage.progress import say

@@ -12,7 +12,8 @@ import segmentation_models_pytorch as smp
 import torch
 from PIL import Image
 
-from ribcage import lungs, nets, segmenting, step
+from ribcage import lungs, nets, segmenting
+from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.films import decode, read_batch
 from ribcage.progress import Progress, say

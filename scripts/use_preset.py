@@ -15,7 +15,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from ribcage import provenance, settings
+from ribcage import settings
+from ribcage.engine.jobs import write_whole
 from ribcage.errors import InputError
 
 WHOLE = ("experiments",)
@@ -72,7 +73,7 @@ def main(preset: Path, assignments: list[str], params: Path = settings.PARAMS) -
     text = io.StringIO()
     editor.dump(base, text)
     settings.check(YAML(typ="safe", pure=True).load(text.getvalue()), str(preset))
-    provenance.write_whole(params, text.getvalue())
+    write_whole(params, text.getvalue())
     print(f"{params} now holds {preset}; see the difference with: git diff {params}")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ribcage import step
+from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.films import decode, read_batch
 from ribcage.progress import track

@@ -99,10 +99,19 @@ def any_of(names: Iterable[object]) -> str:
     return "|".join(re.escape(str(name)) for name in names) or "(?!)"
 
 
-def refuse_other_config(config: Settings) -> None:
-    """Refuse settings given to Snakemake alone, which DVC would never know of."""
-    if config:
+def of_command_line(config: Settings) -> bool:
+    """Whether Snakemake was told `--config allow_missing=true`; refuse any other such setting.
+
+    Raises:
+        InputError: a setting that DVC would never know of.
+    """
+    others = sorted(set(config) - {"allow_missing"})
+    if others:
         raise InputError(
-            f"{', '.join(config)}: settings on Snakemake's command line are unknown to DVC; "
+            f"{', '.join(others)}: settings on Snakemake's command line are unknown to DVC; "
             "change params.yaml, or run: python scripts/use_preset.py presets/<name>.yaml"
         )
+    told = str(config.get("allow_missing", False)).lower()
+    if told not in ("true", "false"):
+        raise InputError(f"allow_missing: true or false, not {told!r}")
+    return told == "true"

@@ -13,14 +13,28 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-from ribcage import provenance
+from ribcage.engine import gpus, planning, store
+from ribcage.engine.hashes import Hashes
+from ribcage.engine.jobs import STATE, Job, job_that_makes
+from ribcage.engine.records import (
+    Content,
+    content_of,
+    forget,
+    is_made,
+    made_by,
+    record,
+    remembered,
+)
 from ribcage.errors import InputError
+from ribcage.progress import say
 
-SCRIPTS = Path(__file__).resolve().parents[1]
-ENGINE = {
-    f"scripts/ribcage/{name}.py"
-    for name in ("__init__", "errors", "progress", "provenance", "step")
-}
+SCRIPTS = Path(__file__).resolve().parents[2]
+NOBODYS = (
+    "scripts/ribcage/engine/",
+    "scripts/ribcage/__init__.py",
+    "scripts/ribcage/errors.py",
+    "scripts/ribcage/progress.py",
+)
 """How a step is run, not what it computes: no output depends on these modules."""
 
 
@@ -64,7 +78,7 @@ def run(main: Callable[..., None], snakemake: Any) -> None:  # noqa: ANN401 - Sn
         SystemExit: with code 1 after an error; the sentence of an InputError, else a traceback,
             stands in the log and on the terminal.
     """
-    job = provenance.job_that_makes(str(snakemake.output[0]))
+    job = job_that_makes(str(snakemake.output[0]))
     with Path(snakemake.log[0]).open("w", encoding="utf-8") as log:
         terminal = sys.stdout, sys.stderr
         sys.stdout = sys.stderr = Tee(sys.stderr, log, job.stage)
@@ -72,18 +86,35 @@ def run(main: Callable[..., None], snakemake: Any) -> None:  # noqa: ANN401 - Sn
         try:
             with _lock(job):
                 _run_locked(main, snakemake, job)
-        except InputError as error:
-            print(f"Error: {error}")
-            sys.exit(1)
         except KeyboardInterrupt:
-            print("Stopped; nothing was left half-written.")
+            say("Stopped; nothing was left half-written.")
             sys.exit(130)
-        except Exception:  # noqa: BLE001 - the log must have it before it is closed
-            traceback.print_exc()
+        except Exception as error:  # noqa: BLE001 - the log must have it before it is closed
+            known = isinstance(error, InputError)
+            say(f"Error: {error}" if known else _traceback(error, f"scripts/{snakemake.rule}.py"))
+            say(
+                f"This step failed; its log is {snakemake.log[0]}. When it is mended, give the "
+                "same command again: what is finished stays."
+            )
             sys.exit(1)
         finally:
             sys.stderr.flush()
             sys.stdout, sys.stderr = terminal
+
+
+def _traceback(error: Exception, script: str) -> str:
+    """The traceback below the runner, in lines of the script, of which Snakemake runs a copy."""
+    told = traceback.TracebackException.from_exception(error)
+    frames = [frame for frame in told.stack if frame.filename != __file__]
+    for frame in frames:
+        if Path(frame.filename).name.endswith(f".{Path(script).name}"):
+            lengths = [
+                len(Path(name).read_text(encoding="utf-8").splitlines())
+                for name in (frame.filename, script)
+            ]
+            frame.filename, frame.lineno = script, (frame.lineno or 0) - lengths[0] + lengths[1]
+    told.stack = traceback.StackSummary.from_list(frames)
+    return "".join(told.format()).rstrip()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -92,43 +123,58 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def _lock(job: provenance.Job) -> Iterator[None]:
+def _lock(job: Job) -> Iterator[None]:
     """Hold the job's lock: a Snakemake that was killed may have left the same job running."""
-    path = provenance.STATE / "locks" / job.stage
+    path = STATE / "locks" / job.stage
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _run_locked(main: Callable[..., None], snakemake: Any, job: provenance.Job) -> None:  # noqa: ANN401
-    named = {name: str(path) for name, path in snakemake.output.items()}
-    if sorted(named.values()) != sorted(job.outs):
-        raise InputError(
-            f"dvc.yaml: stage {job.stage} has the outputs {sorted(job.outs)}, "
-            f"its rule {sorted(named.values())}; make them the same"
-        )
+def _run_locked(main: Callable[..., None], snakemake: Any, job: Job) -> None:  # noqa: ANN401
+    planning.refuse_edited(job)
     temporary = {out: _temporary(out) for out in job.outs}
     for path in temporary.values():
         _remove(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-    made = provenance.made_by(job, provenance.Hashes())
+    hashes = Hashes()
+    made = made_by(job, hashes)
+    forced = (planning.FORCED / job.stage).exists()
     try:
-        arguments = _arguments(main, snakemake)
-        main(**arguments, **{name: temporary[out] for name, out in named.items()})
-        _check_declared(job)
-        _check_written(temporary)
-        content = provenance.content_of(
-            job, provenance.Hashes(), {out: str(path) for out, path in temporary.items()}
-        )
-        provenance.forget(job)
+        if not forced and is_made(job, hashes):
+            say("kept: another run made it from the same code, inputs and parameters")
+            return
+        content = None if forced else remembered(job, made)
+        if content and store.take(content, temporary):
+            say("taken from DVC's cache: made before from the same code, inputs and parameters")
+        else:
+            content = _make(main, snakemake, job, temporary)
+        forget(job)
         for out, path in temporary.items():
             _remove(Path(out))
             path.replace(out)
-        provenance.record(job, made, content)
+        record(job, made, content)
     finally:
         for path in temporary.values():
             _remove(path)
+
+
+def _make(
+    main: Callable[..., None],
+    snakemake: Any,  # noqa: ANN401
+    job: Job,
+    temporary: dict[str, Path],
+) -> Content:
+    """Run the step itself, and hash what it wrote."""
+    for path in temporary.values():
+        _remove(path)  # what was taken from the cache before something was found to be lost
+    outputs = {name: temporary[str(path)] for name, path in snakemake.output.items()}
+    with gpus.take(int(snakemake.resources.get("gpu", 0))):
+        main(**_arguments(main, snakemake), **outputs)
+    _check_declared(job)
+    _check_written(temporary)
+    return content_of(job, Hashes(), temporary)
 
 
 def _arguments(main: Callable[..., None], snakemake: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -162,7 +208,7 @@ def _check_written(temporary: dict[str, Path]) -> None:
             raise RuntimeError(f"the step ended without writing {out}")
 
 
-def _check_declared(job: provenance.Job) -> None:
+def _check_declared(job: Job) -> None:
     """Refuse a step that ran code which dvc.yaml does not name among its dependencies."""
     loaded = {
         Path(file).resolve()
@@ -173,7 +219,7 @@ def _check_declared(job: provenance.Job) -> None:
     undeclared = [
         path
         for path in used
-        if path not in ENGINE
+        if not path.startswith(NOBODYS)
         and not any(path == dep or path.startswith(f"{dep}/") for dep in job.deps)
     ]
     if undeclared:

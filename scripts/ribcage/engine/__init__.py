@@ -1,0 +1,1 @@
+"""How steps are run and judged up to date; nothing in here can change what an output holds."""
