@@ -13,7 +13,7 @@ rule draw_phantoms:
         "benchmarks/draw_phantoms.tsv"
     conda:
         "../environment.yml"
-    threads: workflow.cores
+    threads: ALL_CORES
     params:
         films=config["draw_phantoms"]["films"],
         films_per_batch=config["draw_phantoms"]["films_per_batch"],
@@ -81,7 +81,7 @@ rule index_images:
         "benchmarks/index_images.tsv"
     conda:
         "../environment.yml"
-    threads: workflow.cores
+    threads: ALL_CORES
     params:
         batch_names=BATCHES,
         absent=config["index_images"]["absent"],

@@ -10,6 +10,8 @@ rule score_predictions:
     output:
         metrics_file="reports/{experiment}/metrics.json",
         curves="reports/{experiment}/curves.csv",
+        headline="reports/{experiment}/headline.json",
+        roc="reports/{experiment}/roc.csv",
     log:
         "logs/score_predictions/{experiment}.log",
     benchmark:
@@ -67,7 +69,7 @@ rule write_report:
         curves=expand("reports/{experiment}/curves.csv", experiment=EXPERIMENTS),
         cams=expand("reports/{experiment}/cams", experiment=EXPERIMENTS),
     output:
-        report="reports/index.html",
+        report=report("reports/index.html", category="Ribcage"),
     log:
         "logs/write_report.log",
     benchmark:

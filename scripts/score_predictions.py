@@ -97,15 +97,23 @@ def _number(value: float) -> float | None:
 
 
 def main(
-    predictions: list[Path], curated: Path, metrics_file: Path, curves: Path, experiment: str
+    predictions: list[Path],
+    curated: Path,
+    metrics_file: Path,
+    curves: Path,
+    headline: Path,
+    roc: Path,
+    experiment: str,
 ) -> None:
-    """Write `reports/<experiment>/metrics.json` and `curves.csv`.
+    """Write `reports/<experiment>/metrics.json`, `curves.csv`, and two extracts for DVC's tables.
 
     Args:
         predictions: the folders of predict_findings, one a seed.
         curated: the kept images with their labels.
         metrics_file: the JSON to write, by split, class and metric.
         curves: the CSV to write: split, class, curve, x, y, threshold.
+        headline: macro AUROC and average precision of each split, for `dvc metrics diff`.
+        roc: the macro ROC curve of the test films, for `dvc plots diff`.
         experiment: the experiment's name.
     """
     rows = seed_mean(predictions)
@@ -123,6 +131,16 @@ def main(
     columns = ["split", "class", "curve", "x", "y", "threshold"]
     table = pd.concat(drawn, ignore_index=True).reindex(columns=columns)
     table.to_csv(curves, index=False, float_format="%.6g", lineterminator="\n")
+    short = {
+        split: {name: scores["macro"][name]["value"] for name in ("auroc", "ap")}
+        for split, scores in splits.items()
+    }
+    headline.write_text(json.dumps(short, indent=1) + "\n", encoding="utf-8")
+    macro = (table["split"] == "test") & (table["class"] == "macro") & (table["curve"] == "roc")
+    axes = {"x": "false_positive_rate", "y": "true_positive_rate"}
+    table.loc[macro, ["x", "y"]].rename(columns=axes).to_csv(
+        roc, index=False, float_format="%.6g", lineterminator="\n"
+    )
 
 
 if "snakemake" in globals():  # the only line that knows about Snakemake

@@ -17,9 +17,9 @@ ENVIRONMENT = {
 
 
 def sh(command, folder, check=True):
-    """Run a command in a clone as a user would; its output is the test's."""
+    """Run a command (a line, or its words) in a clone as a user would; its output is the test's."""
     done = subprocess.run(
-        command.split(),
+        command.split() if isinstance(command, str) else command,
         cwd=folder,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,

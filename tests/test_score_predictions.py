@@ -39,7 +39,8 @@ def predict(curated, folder, seed=0, order=slice(None)):
 
 def score(tmp_path, folders):
     out, curves = tmp_path / "metrics.json", tmp_path / "curves.csv"
-    main(folders, tmp_path / "curated.parquet", out, curves, "some")
+    extracts = tmp_path / "headline.json", tmp_path / "roc.csv"
+    main(folders, tmp_path / "curated.parquet", out, curves, *extracts, "some")
     return json.loads(out.read_text()), pd.read_csv(curves)
 
 
@@ -127,3 +128,15 @@ def test_thinning_keeps_the_ends():
     roc = curves[curves["curve"] == "roc"]
     assert len(roc) <= metrics.CURVE_POINTS
     assert (roc.iloc[0][["x", "y"]] == 0).all() and (roc.iloc[-1][["x", "y"]] == 1).all()
+
+
+def test_extracts_for_dvc_are_those_of_the_scores(curated, tmp_path):
+    report, curves = score(tmp_path, [predict(curated, tmp_path / "1")])
+    short = json.loads((tmp_path / "headline.json").read_text())
+    for split in ("val", "test"):
+        macro = report["splits"][split]["macro"]
+        assert short[split] == {"auroc": macro["auroc"]["value"], "ap": macro["ap"]["value"]}
+    roc = pd.read_csv(tmp_path / "roc.csv")
+    chosen = curves.query("split == 'test' and `class` == 'macro' and curve == 'roc'")
+    assert np.array_equal(roc["false_positive_rate"], chosen["x"])
+    assert np.array_equal(roc["true_positive_rate"], chosen["y"]) and len(roc) > 10

@@ -41,11 +41,12 @@ def edit(file, old, new):
 
 
 def append(file, text):
-    """A change at the end of a file."""
+    """A change at the end of a file, as an editor makes it: the old file is replaced."""
 
     def change(folder):
-        with (folder / file).open("a") as stream:
-            stream.write(text)
+        before = (folder / file).read_bytes()
+        (folder / file).unlink()  # it may be a read-only link into DVC's cache
+        (folder / file).write_bytes(before + text.encode())
 
     return change
 

@@ -20,20 +20,15 @@ pytestmark = pytest.mark.usefixtures("zygote")
 
 
 def planned(folder):
-    """The jobs that each engine would run: (Snakemake's, DVC's), as outputs."""
+    """The jobs that each engine would run: (Snakemake's, DVC's), by a first output."""
     text = sh("snakemake --dry-run", folder).stdout
     jobs = set()
     for rule, block in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", text, re.M):
         if rule != "all":
-            outputs = re.search(r"    output: (.*)", block).group(1)
-            jobs.add(frozenset(outputs.split(", ")))
+            jobs.add(re.search(r"    output: ([^,\n]*)", block).group(1))
     dry = sh("dvc repro --dry", folder).stdout
-    stages = {
-        frozenset(line.removeprefix("> snakemake --cores all ").split())
-        for line in dry.splitlines()
-        if line.startswith("> snakemake")
-    }
-    return jobs, stages
+    command = "> snakemake --cores all "
+    return jobs, {x.removeprefix(command) for x in dry.splitlines() if x.startswith(command)}
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +64,11 @@ def test_a_changed_learning_rate_is_the_same_steps_for_both(built):
         snakemake
         == dvc
         == {
-            frozenset({"models/weighted/1"}),
-            frozenset({"reports/weighted/1"}),
-            frozenset({"reports/weighted/metrics.json", "reports/weighted/curves.csv"}),
-            frozenset({"reports/weighted/cams"}),
-            frozenset({"reports/index.html"}),
+            "models/weighted/1",
+            "reports/weighted/1",
+            "reports/weighted/metrics.json",
+            "reports/weighted/cams",
+            "reports/index.html",
         }
     )
     (built / "params.yaml").write_text(before)
@@ -85,8 +80,8 @@ def test_an_edited_module_is_noticed_by_both(built):
     before = module.read_text()
     module.write_text(before + "\n# an edit\n")
     snakemake, dvc = planned(built)
-    assert frozenset({"models/weighted/1"}) in snakemake & dvc
-    assert frozenset({"data/phantoms"}) not in snakemake | dvc
+    assert "models/weighted/1" in snakemake & dvc
+    assert "data/phantoms" not in snakemake | dvc
     module.write_text(before)
     assert planned(built) == (set(), set())
 
@@ -120,6 +115,50 @@ def test_a_user_sees_one_sentence_and_nothing_is_lost(built):
     assert (built / "reports/index.html").read_bytes() == report
 
 
+def test_a_failed_job_is_told_once_and_its_sibling_is_recorded(finished, tmp_path):
+    folder = tmp_path / "clone"
+    shutil.copytree(finished, folder, symlinks=True)
+    script = folder / "scripts/score_predictions.py"
+    lines = script.read_text().splitlines(keepends=True)
+    place = next(n for n, line in enumerate(lines) if line.startswith("    rows = seed_mean("))
+    lines.insert(place, '    if experiment == "weighted":\n        raise ValueError("surprise")\n')
+    script.write_text("".join(lines))
+    for command in ("snakemake --cores 2 --keep-going", "dvc repro"):
+        done = sh(command, folder, check=False)
+        assert done.returncode != 0
+        assert done.stdout.count("ValueError: surprise") == 1
+        assert done.stdout.count("Traceback") == 1 and "CalledProcessError" not in done.stdout
+        assert f'File "scripts/score_predictions.py", line {place + 2}, in main' in done.stdout
+        assert "logs/score_predictions/weighted.log" in done.stdout
+        assert "give the same command again: what is finished stays" in done.stdout
+    status = json.loads(sh("dvc status --json", folder).stdout)
+    assert "score_predictions@weighted" in status and "score_predictions@unweighted" not in status
+
+
+def test_a_job_that_outlives_its_snakemake_is_waited_for(built, tmp_path):
+    folder = clone(tmp_path)
+    preset(folder, "draw_phantoms.films=600", "draw_phantoms.films_per_batch=300")
+    plain = {key: ENVIRONMENT[key] for key in ENVIRONMENT if key != "RIBCAGE_TEST_ZYGOTE"}
+    command = ["snakemake", "--cores", "1", "data/phantoms"]
+    run = subprocess.Popen(
+        command, cwd=folder, env=plain, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_for(folder / "data/.phantoms.tmp")
+    run.kill()
+    run.wait()
+    sh("snakemake --unlock", folder)
+    done = sh(" ".join(command), folder)
+    assert "kept: another run made it" in done.stdout
+    assert "up to date" in sh("dvc status draw_phantoms", folder).stdout
+
+
+def wait_for(path):
+    deadline = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert path.exists()
+
+
 def test_ctrl_c_leaves_nothing_half_written(built, tmp_path):
     folder = clone(tmp_path)
     shutil.copy(built / "params.yaml", folder)
@@ -134,10 +173,7 @@ def test_ctrl_c_leaves_nothing_half_written(built, tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 60
-    while not (folder / "data/.phantoms.tmp").exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert (folder / "data/.phantoms.tmp").exists()
+    wait_for(folder / "data/.phantoms.tmp")
     time.sleep(1)
     os.killpg(run.pid, signal.SIGINT)
     assert run.wait(60) != 0
@@ -228,3 +264,32 @@ def test_the_snakefile_never_imports_torch(built):
         [sys.executable, "-c", code], cwd=built, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_every_parameter_of_a_rule_is_one_of_its_stage():
+    """A parameter that only the rule knew would change an output unnoticed."""
+    stages = load_yaml(ROOT / "dvc.yaml")["stages"]
+    text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    constants = {"BATCHES": "batches", "FIRST_SEED": "seeds", "EXPERIMENTS": "experiments"}
+    calls = {
+        "settings.shards(config)": "write_shards",
+        "settings.of_experiment": "train_classifier",
+    }
+    for name, body in re.findall(r"^rule (\w+):\n((?:(?!rule ).*\n)*)", text, re.M):
+        stage = stages[name].get("do", stages[name])
+        declared = {re.split(r"[.$]", str(key))[0] for key in stage.get("params", [])}
+        params = re.search(r"    params:\n((?:        .*\n)*)", body)
+        params = params.group(1) if params else ""
+        used = set(re.findall(r'config\["(\w+)"\]', params))
+        used |= {block for word, block in (constants | calls).items() if word in params}
+        if "settings=config" in params:
+            used |= set(load_yaml(ROOT / "params.yaml"))
+        lost = {block for block in used - declared if (name, block) not in placed}
+        assert not lost, f"{name}: {lost} are not in its stage's params"
+
+
+@pytest.mark.parametrize("name", ["local", "nih", "smoke"])
+def test_no_preset_has_more_stages_than_dvc_can_bear(tmp_path, name):
+    folder = clone(tmp_path)
+    sh(f"{sys.executable} scripts/use_preset.py presets/{name}.yaml", folder)
+    assert 15 < len(sh("dvc stage list --name-only", folder).stdout.splitlines()) < 150

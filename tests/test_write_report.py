@@ -77,7 +77,8 @@ def write_experiment(folder, name, table, sides):
     people = table[["image", "patient"]].reset_index(drop=True).assign(split=sides)
     rows = pd.concat([people, given], axis=1)[sides != "train"]
     write_table(rows, out / "1" / "predictions.parquet", META)
-    score([out / "1"], folder / "curated.parquet", out / "metrics.json", out / "curves.csv", name)
+    files = [out / file for file in ("metrics.json", "curves.csv", "headline.json", "roc.csv")]
+    score([out / "1"], folder / "curated.parquet", *files, name)
     cams = out / "cams"
     for part in ("films", "overlays"):
         (cams / part).mkdir(parents=True)

@@ -8,7 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
@@ -48,15 +48,17 @@ class Tee:
     def write(self, text: str) -> int:
         """Write text that may hold several lines, or a part of one."""
         self.log.write(text)
-        for line in text.splitlines(keepends=True):
-            self.terminal.write(f"[{self.name}] {line}" if self._at_line_start else line)
-            self._at_line_start = line.endswith("\n")
+        with suppress(OSError):  # the terminal may be gone; the job and its log go on
+            for line in text.splitlines(keepends=True):
+                self.terminal.write(f"[{self.name}] {line}" if self._at_line_start else line)
+                self._at_line_start = line.endswith("\n")
         return len(text)
 
     def flush(self) -> None:
         """Flush both."""
         self.log.flush()
-        self.terminal.flush()
+        with suppress(OSError):
+            self.terminal.flush()
 
     def fileno(self) -> int:
         """The terminal's, for child processes."""
