@@ -137,7 +137,7 @@ def run() -> None:
         runpy.run_module(sys.orig_argv[2], run_name="__main__", alter_sys=True)
         return
     main = sys.modules["__main__"] = types.ModuleType("__main__")
-    main.__dict__.update(__file__=script, __builtins__=__builtins__)
+    main.__dict__.update(__file__=os.path.abspath(script), __builtins__=__builtins__)
     with open(script, encoding="utf-8") as file:
         code = compile(file.read(), script, "exec")
     exec(code, main.__dict__)

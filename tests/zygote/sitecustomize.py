@@ -48,7 +48,8 @@ def hand_over(connection: socket.socket) -> None:
         answer += part
     (code,) = struct.unpack("!i", answer)
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL)
+        if -code != signal.SIGKILL:
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code)
 
