@@ -1,6 +1,8 @@
 import hashlib
 import json
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -176,6 +178,28 @@ def test_the_archive_of_a_batch_is_fetched_by_its_name(tmp_path):
         assert (tmp_path / "out").read_bytes() == DATA
         with pytest.raises(InputError, match=r"NIH has no archive images_013; it has images_002"):
             main(*place, "images_013", str(tmp_path / "p"))
+
+
+def test_an_archive_in_the_cache_is_not_fetched_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(command, check=True)
+    (tmp_path / "held.tar.gz").write_bytes(DATA)
+    subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "held.tar.gz"], check=True)
+    listed = {"file": "b.tar.gz", "url": "http://127.0.0.1:9/b", "size": len(DATA), "md5": MD5}
+    (tmp_path / "files.json").write_text(json.dumps({"archives": [listed]}))
+    out = tmp_path / "out.tar.gz"
+    main(tmp_path / "files.json", out, "nih", "b", str(tmp_path / "partial"), 1, 0.001)
+    assert out.read_bytes() == DATA and "DVC's cache" in capsys.readouterr().err
+    # What the cache holds under that name is not believed unseen.
+    (cached,) = (tmp_path / ".dvc/cache/files/md5" / MD5[:2]).iterdir()
+    cached.chmod(0o644)
+    cached.write_bytes(b"other bytes")
+    cached.chmod(0o444)
+    out.unlink()
+    with pytest.raises(InputError):
+        main(tmp_path / "files.json", out, "nih", "b", str(tmp_path / "partial"), 1, 0.001)
+    assert not cached.exists() and not out.exists()
 
 
 def test_a_phantom_batch_is_copied(tmp_path):

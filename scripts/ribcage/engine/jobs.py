@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -157,6 +158,14 @@ def write_whole(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON

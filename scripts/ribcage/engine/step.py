@@ -3,7 +3,6 @@
 import fcntl
 import inspect
 import os
-import shutil
 import signal
 import sys
 import traceback
@@ -15,7 +14,7 @@ from typing import Any, TextIO
 
 from ribcage.engine import gpus, planning, store
 from ribcage.engine.hashes import Hashes
-from ribcage.engine.jobs import STATE, Job, job_that_makes
+from ribcage.engine.jobs import STATE, Job, job_that_makes, remove
 from ribcage.engine.records import (
     Content,
     content_of,
@@ -138,7 +137,7 @@ def _run_locked(main: Callable[..., None], snakemake: Any, job: Job) -> None:  #
     planning.refuse_edited(job)
     temporary = {out: _temporary(out) for out in job.outs}
     for path in temporary.values():
-        _remove(path)
+        remove(path)
         path.parent.mkdir(parents=True, exist_ok=True)
     hashes = Hashes()
     made = made_by(job, hashes)
@@ -154,12 +153,12 @@ def _run_locked(main: Callable[..., None], snakemake: Any, job: Job) -> None:  #
             content = _make(main, snakemake, job, temporary)
         forget(job)
         for out, path in temporary.items():
-            _remove(Path(out))
+            remove(Path(out))
             path.replace(out)
         record(job, made, content)
     finally:
         for path in temporary.values():
-            _remove(path)
+            remove(path)
 
 
 def _make(
@@ -169,8 +168,6 @@ def _make(
     temporary: dict[str, Path],
 ) -> Content:
     """Run the step itself, and hash what it wrote."""
-    for path in temporary.values():
-        _remove(path)  # what was taken from the cache before something was found to be lost
     outputs = {name: temporary[str(path)] for name, path in snakemake.output.items()}
     with gpus.take(int(snakemake.resources.get("gpu", 0))):
         main(**_arguments(main, snakemake), **outputs)
@@ -195,13 +192,6 @@ def _temporary(out: str) -> Path:
     """A hidden name beside the output, on the same file system."""
     path = Path(out)
     return path.with_name(f".{path.name}.tmp")
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _check_written(temporary: dict[str, Path]) -> None:

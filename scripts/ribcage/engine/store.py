@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ribcage.engine import lock
-from ribcage.engine.jobs import STATE, Job, jobs, read_json, reread, write_whole
+from ribcage.engine.jobs import STATE, Job, jobs, read_json, remove, reread, write_whole
 from ribcage.engine.lock import Held
 from ribcage.engine.records import Content, verdict
 from ribcage.errors import InputError
@@ -84,37 +84,43 @@ def _dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
 def take(content: Content, to: dict[str, Path]) -> bool:
     """Take outputs out of DVC's cache, with the links that DVC is set to use.
 
-    What comes out is hashed: a hard link lets root change the cache by editing an output in place.
-    Objects that are not what their name says are removed, so that no one meets them again.
-
     Args:
         content: the hash of each output.
         to: where to put each output.
 
     Returns:
-        Whether all of it was there.
+        Whether all of it was there; if not, nothing of it is left.
     """
     from dvc.repo import Repo  # half a second that a job which runs does not need
+
+    with Repo(".") as repo:
+        if all(_take(repo.cache.local, digest, to[out]) for out, digest in content.items()):
+            return True
+    for path in to.values():
+        remove(path)
+    return False
+
+
+def _take(cache: Any, digest: str, path: Path) -> bool:  # noqa: ANN401 - DVC's object
+    """Take one output, and hash what came: through a hard link, root may have edited the cache.
+
+    Objects that are not what their name says are removed, so that no one meets them again.
+    """
     from dvc_data.hashfile import load
     from dvc_data.hashfile.checkout import CheckoutError, checkout
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_objects.errors import ObjectFormatError
 
-    with Repo(".") as repo:
-        cache = repo.cache.local
-        for out, digest in content.items():
-            try:
-                held: Any = load(cache, HashInfo("md5", digest))
-                checkout(str(to[out].absolute()), cache.fs, held, cache, force=True)
-            except (FileNotFoundError, ObjectFormatError, CheckoutError):
-                return False
-            files = [info.value for _, _, info in held] if digest.endswith(".dir") else []
-            bad = [path for path in map(cache.oid_to_path, [digest, *files]) if not _is_named(path)]
-            for path in bad:
-                os.unlink(path)
-            if bad:
-                return False
-    return True
+    try:
+        held: Any = load(cache, HashInfo("md5", digest))
+        checkout(str(path.absolute()), cache.fs, held, cache, force=True)
+    except (FileNotFoundError, ObjectFormatError, CheckoutError):
+        return False
+    files = [info.value for _, _, info in held] if digest.endswith(".dir") else []
+    bad = [name for name in map(cache.oid_to_path, [digest, *files]) if not _is_named(name)]
+    for name in bad:
+        os.unlink(name)
+    return not bad
 
 
 def _is_named(path: str) -> bool:
