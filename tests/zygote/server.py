@@ -11,6 +11,7 @@ import gc
 import importlib
 import json
 import os
+import random
 import runpy
 import select
 import signal
@@ -128,6 +129,9 @@ def become(job: dict, libraries: list[str]) -> None:
     script = job["orig_argv"][1]
     first = job["cwd"] if script == "-m" else os.path.dirname(os.path.realpath(script))
     sys.path[:] = [first, *added, *libraries]
+    random.seed()  # else each child draws the same where a seed was forgotten
+    sys.modules["numpy"].random.seed()
+    sys.modules["torch"].seed()
 
 
 def run() -> None:
@@ -150,6 +154,7 @@ def preload() -> list[str]:
     sys.path[:] = [path for path in sys.path if path not in added]
     for name in LIBRARIES:
         importlib.import_module(name)
+    sys.modules["colorama"].deinit()  # DVC has it wrap the standard streams when it is imported
     gc.freeze()
     return list(sys.path)
 
