@@ -1,6 +1,7 @@
 # make          set up the environment in .venv, then run the main job: ends with the report's path
 # make test     set up the environment if need be, then run every check and test
 # make setup    the environment alone
+# make docs     after make: draw docs/graph.svg and write docs/steps.md anew
 # make format   let the formatters have their way
 
 PYTHON ?= python3.11
@@ -9,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Two busy cores: OpenMP threads that spin while they wait make each other four times slower.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: all setup test format
+.PHONY: all setup test docs format
 
 all: setup
 	snakemake --cores all
@@ -34,6 +35,9 @@ test: setup
 	mypy
 	snakemake --lint
 	pytest
+
+docs: setup
+	python scripts/draw_docs.py
 
 format: setup
 	ruff check --fix scripts tests
