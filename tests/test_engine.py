@@ -264,6 +264,20 @@ def test_code_that_dvc_yaml_does_not_name_is_refused(pipeline, monkeypatch):
     assert Path("out/first.txt").read_text() == "x"
 
 
+def test_a_stale_job_is_seen_though_its_output_is_of_the_future(pipeline):
+    os.utime("out/first.txt", (4e9, 4e9))
+    edit_and_plan()
+    assert Path(".stamps/first").stat().st_mtime > Path("out/first.txt").stat().st_mtime
+
+
+def test_a_dependency_that_dvc_yaml_ceases_to_name_is_as_little_to_us_as_to_dvc(pipeline):
+    store.commit()
+    Path("dvc.yaml").write_text(DVC_YAML.replace("[code.py, raw.txt]", "[raw.txt]"))
+    assert stale() == {} and "up to date" in dvc("status")
+    Path("dvc.yaml").write_text(DVC_YAML.replace("raw.txt]", "raw.txt, params.yaml]"))
+    assert stale()["first"] == "changed: dep params.yaml" and "first" in dvc("status")
+
+
 def test_hashes_are_those_of_dvc(pipeline):
     Path("out/a/ünter").mkdir()
     Path("out/a/ünter/b.txt").write_text("b")

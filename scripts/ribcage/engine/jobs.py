@@ -37,13 +37,18 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The job's name as a path: `find_lungs/images_001`; its log and benchmark have it too."""
+        """The job's name as a path: `find_lungs/images_001`; its log has it too."""
         return str(Path(self.made).relative_to("provenance/made").with_suffix(""))
 
     @property
     def stamp(self) -> Path:
         """The input that tells Snakemake whether this job is stale."""
         return STATE / self.name
+
+    @property
+    def benchmark(self) -> str:
+        """Snakemake's file of time and memory, which it counts among the job's outputs."""
+        return f"benchmarks/{self.name}.tsv"
 
 
 def _resolve() -> list[Job]:

@@ -21,6 +21,8 @@ from ribcage.progress import say
 
 FORCED = STATE / "forced"
 """A file for each job that the user wants run whatever the verdict."""
+A_TICK_NS = 1_000_000
+"""Two times that differ by so much differ for Snakemake, which reads them as floats."""
 
 
 def plan(*, allow_missing: bool = False) -> None:
@@ -31,15 +33,16 @@ def plan(*, allow_missing: bool = False) -> None:
     """
     _set_aside_undeclared()
     shutil.rmtree(FORCED, ignore_errors=True)
+    now = time.time_ns()
+    _leave_the_future(now)
     hashes = Hashes()
     reasons = verdict(allow_missing=allow_missing or called_by_dvc(), hashes=hashes)
     for stage, job in jobs().items():
         reason = reasons[stage]
         # Snakemake takes an input of the same content for the same, whatever its date.
-        text = f"stale at {time.time_ns()}: {reason}" if reason else "fresh"
+        text = f"stale at {now}: {reason}" if reason else "fresh"
         write_whole(job.stamp, json.dumps({"verdict": text, "from": planned_from(job, hashes)}))
-        if not reason:
-            os.utime(job.stamp, (0, 0))
+        os.utime(job.stamp, ns=(0, 0) if not reason else (now + A_TICK_NS, now + A_TICK_NS))
     _order_times({stage for stage, reason in reasons.items() if not reason})
     if not called_by_dvc():
         _say_reasons(reasons)
@@ -108,6 +111,14 @@ def _set_aside_undeclared() -> None:
             os.replace(aside / path, path)
 
 
+def _leave_the_future(now_ns: int) -> None:
+    """Date outputs no later than now: a stamp that says stale would be older than they are."""
+    for job in jobs().values():
+        for out in (*job.outs, job.benchmark):
+            if os.path.exists(out) and _time_of(out) > now_ns:
+                _date(out, now_ns)
+
+
 def _order_times(fresh: set[str]) -> None:
     """Date fresh outputs no older than their inputs: git and DVC do not keep times."""
     while _raise_times(fresh):  # hard links of one file have one time: an earlier one may follow
@@ -127,7 +138,7 @@ def _raise_times(fresh: set[str]) -> bool:
         ]
         youngest = max(given, default=0)
         # Snakemake counts the benchmark's file among a job's outputs.
-        for out in (*job.outs, f"benchmarks/{job.name}.tsv"):
+        for out in (*job.outs, job.benchmark):
             times[out] = _time_of(out) if os.path.exists(out) else youngest
             if times[out] < youngest and stage in fresh:
                 _date(out, youngest)

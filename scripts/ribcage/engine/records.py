@@ -77,11 +77,12 @@ def _own_reason(job: Job, hashes: Hashes, held: Held | None) -> str | None:
     if made is None or content is None:
         return "nothing says what made it"
     now = made_by(job, hashes)
+    # What dvc.yaml has ceased to name does not count: DVC takes no notice of it either.
     changed = [
         f"{kind[:-1]} {key}"
         for kind in ("deps", "params")
-        for key in sorted(made[kind].keys() | now[kind].keys())
-        if made[kind].get(key) != now[kind].get(key)
+        for key, value in now[kind].items()
+        if key not in made[kind] or made[kind][key] != value
     ]
     if changed:
         return f"changed: {', '.join(changed)}"
