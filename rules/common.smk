@@ -34,7 +34,9 @@ FILMS = "{images}/{{batch}}{suffix}".format(**config["source"])
 BATCHES = config["batches"]
 EXPERIMENTS = list(config["experiments"])
 FIRST_SEED = config["seeds"][0]
-ALL_CORES = workflow.resource_settings.cores or 1  # none are given for --report, --rulegraph
+ALL_CORES = (
+    workflow.resource_settings.cores or 1
+)  # none are given for --report, --rulegraph
 
 
 wildcard_constraints:
