@@ -17,7 +17,7 @@ from statistics import median
 import networkx
 
 from ribcage import diagram, settings
-from ribcage.engine.jobs import Job, jobs, makers_of, write_whole
+from ribcage.engine.jobs import Job, jobs, lies_in, makers_of, write_whole
 from ribcage.errors import InputError
 
 GRAPH, STEPS = Path("docs/graph.svg"), Path("docs/steps.md")
@@ -97,9 +97,10 @@ def read_graph() -> networkx.DiGraph:
     return networkx.transitive_reduction(graph)
 
 
-def boxes_of(rules: dict[str, Rule], declared: dict[str, list[Job]]) -> list[diagram.Box]:
+def boxes_of(
+    rules: dict[str, Rule], declared: dict[str, list[Job]], phases: list[str]
+) -> list[diagram.Box]:
     """One box a rule: its name, its first output, its purpose."""
-    phases = list(dict.fromkeys(rule.phase for rule in rules.values()))
     boxes = []
     for rule in rules.values():
         job = declared[rule.name][0]
@@ -123,19 +124,15 @@ def inputs_of(job: Job, rules: dict[str, Rule]) -> list[str]:
             continue
         makers = makers_of(dep)
         for maker in makers:
-            rule = rules[maker.name.split("/")[0]]
+            rule = rules[maker.step]
             paths += [
                 rule.templated(out, maker)
                 for out in maker.outs
-                if _lies_in(maker.content, dep) or _lies_in(out, dep) or _lies_in(dep, out)
+                if lies_in(maker.content, dep) or lies_in(out, dep) or lies_in(dep, out)
             ]
         if not makers:
             paths.append(dep)
     return list(dict.fromkeys(paths))
-
-
-def _lies_in(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(f"{folder}/")
 
 
 def parameters_of(job: Job, rule: Rule, blocks: set[str]) -> list[str]:
@@ -210,13 +207,13 @@ def main() -> None:
     """
     declared: dict[str, list[Job]] = {}
     for job in jobs().values():
-        declared.setdefault(job.name.split("/")[0], []).append(job)
+        declared.setdefault(job.step, []).append(job)
     if not any(measured(job) for job in jobs().values()):
         raise InputError("benchmarks: there is none of a finished run; run make first")
     rules = {name: rule for name, rule in read_rules(Path("rules")).items() if name in declared}
     phases = list(dict.fromkeys(rule.phase for rule in rules.values()))
     drawn = diagram.draw(
-        boxes_of(rules, declared),
+        boxes_of(rules, declared, phases),
         read_graph(),
         phases,
         "one job for each batch, experiment or seed",

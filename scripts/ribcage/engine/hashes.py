@@ -61,8 +61,7 @@ class Hashes:
         known = self._known.get(path)
         if known and known[:3] == key:
             return str(known[3])
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "md5").hexdigest()
+        digest = md5_of(path)
         # A file that is written twice within a tick of the clock may keep time, size and inode.
         if abs(time.time_ns() - stat.st_mtime_ns) > YOUNG_NS:
             self._known[path] = [*key, digest]
@@ -74,6 +73,12 @@ class Hashes:
         if self._changed:
             write_whole(self._file, json.dumps(self._known))
             self._changed = False
+
+
+def md5_of(path: str) -> str:
+    """Hash a file, looking at nothing but its bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def files_in(folder: str) -> Iterator[tuple[str, str]]:

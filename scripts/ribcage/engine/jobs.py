@@ -41,6 +41,11 @@ class Job:
         return str(Path(self.made).relative_to("provenance/made").with_suffix(""))
 
     @property
+    def step(self) -> str:
+        """The step that it is a job of: the one name of rule, script and params block."""
+        return self.name.split("/")[0]
+
+    @property
     def stamp(self) -> Path:
         """The input that tells Snakemake whether this job is stale."""
         return STATE / self.name
@@ -135,6 +140,11 @@ def _makers() -> dict[str, list[str]]:
                 if job.stage not in makers[path]:
                     makers[path].append(job.stage)
     return makers
+
+
+def lies_in(path: str, folder: str) -> bool:
+    """Whether a path is a folder (or file) itself, or lies below it."""
+    return path == folder or path.startswith(f"{folder}/")
 
 
 def reread() -> None:

@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from ribcage.engine.hashes import Hashes, files_in
-from ribcage.engine.jobs import STATE, Job, job_that_makes, jobs, makers_of, upstream, write_whole
+from ribcage.engine.jobs import (
+    STATE,
+    Job,
+    job_that_makes,
+    jobs,
+    lies_in,
+    makers_of,
+    upstream,
+    write_whole,
+)
 from ribcage.engine.records import made_by, verdict
 from ribcage.engine.store import called_by_dvc, unrecorded
 from ribcage.errors import InputError
@@ -55,14 +64,14 @@ def planned_from(job: Job, hashes: Hashes) -> dict[str, Any]:
     return {"deps": given, "params": made["params"]}
 
 
-def refuse_edited(job: Job) -> None:
+def refuse_edited(job: Job, hashes: Hashes) -> None:
     """Refuse to run a job whose code or parameters are not those that were planned with.
 
     Raises:
         InputError: it names what was edited since.
     """
     planned = json.loads(job.stamp.read_text(encoding="utf-8"))["from"]
-    now = planned_from(job, Hashes())
+    now = planned_from(job, hashes)
     edited = [
         key
         for kind in ("deps", "params")
@@ -216,7 +225,7 @@ def _compare(job: Any, others: list[Any]) -> None:  # noqa: ANN401 - Snakemake's
     made = {str(path) for other in others for path in other.output}
     given = [_script_of(job), *(path for path in map(str, job.input) if path not in made)]
     for path in given:
-        if path != str(mine.stamp) and not any(_covers(dep, path) for dep in mine.deps):
+        if path != str(mine.stamp) and not any(lies_in(path, dep) for dep in mine.deps):
             raise InputError(
                 f"dvc.yaml: stage {mine.stage} does not depend on {path}, which its rule uses; "
                 "add it to the stage's deps"
@@ -237,7 +246,3 @@ def _compare(job: Any, others: list[Any]) -> None:  # noqa: ANN401 - Snakemake's
 
 def _script_of(job: Any) -> str:  # noqa: ANN401 - Snakemake's own object
     return f"scripts/{job.rule.name}.py"
-
-
-def _covers(dep: str, path: str) -> bool:
-    return path == dep or path.startswith(f"{dep}/")

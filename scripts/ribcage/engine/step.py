@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from ribcage.engine import gpus, planning, store
 from ribcage.engine.hashes import Hashes
-from ribcage.engine.jobs import STATE, Job, job_that_makes, remove
+from ribcage.engine.jobs import STATE, Job, job_that_makes, lies_in, remove
 from ribcage.engine.records import (
     Content,
     content_of,
@@ -134,12 +134,12 @@ def _lock(job: Job) -> Iterator[None]:
 
 
 def _run_locked(main: Callable[..., None], snakemake: Any, job: Job) -> None:  # noqa: ANN401
-    planning.refuse_edited(job)
+    hashes = Hashes()
+    planning.refuse_edited(job, hashes)
     temporary = {out: _temporary(out) for out in job.outs}
     for path in temporary.values():
         remove(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-    hashes = Hashes()
     made = made_by(job, hashes)
     forced = (planning.FORCED / job.stage).exists()
     try:
@@ -211,8 +211,7 @@ def _check_declared(job: Job) -> None:
     undeclared = [
         path
         for path in used
-        if not path.startswith(NOBODYS)
-        and not any(path == dep or path.startswith(f"{dep}/") for dep in job.deps)
+        if not path.startswith(NOBODYS) and not any(lies_in(path, dep) for dep in job.deps)
     ]
     if undeclared:
         raise InputError(

@@ -1,6 +1,5 @@
 """DVC: what is fresh is committed to it, and what was made before is taken out of its cache."""
 
-import hashlib
 import json
 import os
 import subprocess
@@ -9,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ribcage.engine import lock
+from ribcage.engine.hashes import md5_of
 from ribcage.engine.jobs import STATE, Job, jobs, read_json, remove, reread, write_whole
 from ribcage.engine.lock import Held
-from ribcage.engine.records import Content, verdict
+from ribcage.engine.records import Content, recorded, verdict
 from ribcage.errors import InputError
 
 UNSURE = STATE / "unsure.json"
@@ -40,12 +40,9 @@ def _holds(held: Held | None, job: Job) -> bool:
     """Whether dvc.lock says of a fresh job what its records say."""
     if held is None:
         return False
-    made, content = Path(job.made).read_bytes(), Path(job.content).read_bytes()
-    records = {
-        job.made: hashlib.md5(made).hexdigest(),
-        job.content: hashlib.md5(content).hexdigest(),
-    }
-    return held.deps == json.loads(made)["deps"] and held.outs == json.loads(content) | records
+    made, content = recorded(job)
+    records = {path: md5_of(path) for path in (job.made, job.content)}
+    return bool(held.deps == made["deps"] and held.outs == content | records)
 
 
 def commit() -> None:
@@ -117,14 +114,8 @@ def _take(cache: Any, digest: str, path: Path) -> bool:  # noqa: ANN401 - DVC's 
     except (FileNotFoundError, ObjectFormatError, CheckoutError):
         return False
     files = [info.value for _, _, info in held] if digest.endswith(".dir") else []
-    bad = [name for name in map(cache.oid_to_path, [digest, *files]) if not _is_named(name)]
+    objects = {cache.oid_to_path(oid): oid.removesuffix(".dir") for oid in (digest, *files)}
+    bad = [name for name, md5 in objects.items() if md5_of(name) != md5]
     for name in bad:
         os.unlink(name)
     return not bad
-
-
-def _is_named(path: str) -> bool:
-    """Whether an object of the cache holds what its name says."""
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "md5").hexdigest()
-    return digest == "".join(Path(path).with_suffix("").parts[-2:])
