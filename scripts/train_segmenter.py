@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from ribcage import lungs, nets, segmenting
+from ribcage.disguise import Disguise
 from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.films import decode, read_batch
@@ -57,7 +58,7 @@ def batches(
     films: np.ndarray, masks: np.ndarray, batch_size: int, rng: np.random.Generator
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield disguised films, normalised float32 [n, 1, h, w], and their masks, for ever."""
-    disguise = segmenting.Disguise(rng)
+    disguise = Disguise(rng)
     for chosen in shuffled(len(films), batch_size, rng):
         pairs = [disguise(films[k], masks[k]) for k in chosen]
         seen = nets.normalise(torch.from_numpy(np.stack([film for film, _ in pairs])) * 255)

@@ -7,6 +7,7 @@ import torch
 
 from draw_phantoms import main as draw_phantoms
 from ribcage import segmenting
+from ribcage.disguise import Disguise
 from ribcage.errors import InputError
 from train_segmenter import main, names_on, read_pairs
 
@@ -57,7 +58,7 @@ def test_disguises_move_film_and_mask_alike(share):
     # A film that is its own mask must stay so under every move, before any other disguise.
     mask = read_pairs(share, names_on(share, "test", 1, np.random.default_rng(0)), 64)[1][0]
     for seed in range(8):
-        moved, lungs = segmenting.Disguise(np.random.default_rng(seed))._move(
+        moved, lungs = Disguise(np.random.default_rng(seed))._move(
             mask.astype(np.float32), mask.astype(np.float32)
         )
         inside = lungs > 0.99
@@ -66,7 +67,7 @@ def test_disguises_move_film_and_mask_alike(share):
 
 def test_disguised_films_are_finite_and_differ(share):
     films, masks = read_pairs(share, names_on(share, "test", 1, np.random.default_rng(0)), 64)
-    disguise = segmenting.Disguise(np.random.default_rng(0))
+    disguise = Disguise(np.random.default_rng(0))
     drawn = [disguise(films[0], masks[0]) for _ in range(40)]
     assert all(np.isfinite(film).all() and film.dtype == np.float32 for film, _ in drawn)
     assert not np.array_equal(drawn[0][0], drawn[1][0])
