@@ -128,17 +128,51 @@ def test_blacklisted_films_are_those_drawn_with_a_fault(share):
 
 
 @pytest.mark.parametrize("finding", FINDINGS)
-def test_a_finding_is_seen_where_its_box_is(finding):
-    change = []
-    for patient in range(1, 7):
+def test_a_finding_is_seen_where_its_mask_and_box_are(finding):
+    seen, unseen = [], []
+    for patient in range(1, 9):
         healthy = draw_film(Film(patient, 0, 50, "M", "PA", (), None, False), 128, 1)
         ill = draw_film(Film(patient, 0, 50, "M", "PA", (finding,), None, False), 128, 1)
+        assert list(ill.lesions) == [finding] and not healthy.lesions
         x, y, w, h = map(int, ill.boxes[finding])
-        rows, columns = slice(y, y + h), slice(x, x + w)
-        change.append(
-            np.abs(ill.pixels[rows, columns].astype(float) - healthy.pixels[rows, columns])
-        )
-    assert np.mean([part.mean() for part in change]) > 6
+        change = np.abs(ill.pixels.astype(float) - healthy.pixels)
+        seen.append(change[y : y + h, x : x + w].mean())
+        far = cv2.dilate(ill.lesions[finding].astype(np.uint8), np.ones((15, 15))) == 0
+        unseen.append(change[far].mean())
+    # Without the finding the film is the same, but for its tones, which follow the whole film:
+    # least so where the lungs as a whole are darker.
+    times = 1.0 if finding == "Emphysema" else 1.2
+    assert np.mean(seen) > 6 and np.mean(seen) > times * np.mean(unseen)
+
+
+@pytest.mark.parametrize("finding", FINDINGS)
+def test_a_graver_finding_changes_more(finding):
+    def change(patient, severity):
+        maps = []
+        for severe in ({}, {finding: severity}):
+            rng = rng_of(1, patient)
+            shape = anatomy.proportions(rng, 50, "M")
+            pathology.prepare(severe, shape)
+            chest = anatomy.draw(rng, shape, "PA", 96)
+            for name in severe:
+                pathology.add(name, chest, rng_of(1, patient, 9), severity)
+            maps.append(chest.soft - 0.74 * chest.depth + chest.vessels)
+        return np.abs(maps[1] - maps[0]).sum()
+
+    mild, grave = (sum(change(patient, s) for patient in range(6)) for s in (0.15, 1.0))
+    assert grave > 1.1 * mild
+
+
+def test_lungs_leave_out_what_heart_and_great_vessels_hide():
+    for patient in range(1, 6):
+        drawn = draw_film(Film(patient, 0, 70, "F", "AP", (), None, False), 256, 1)
+        assert drawn.heart.mean() > 0.02
+        assert (drawn.lungs & drawn.heart).mean() < 2e-4
+        rows = np.flatnonzero(drawn.lungs.any(axis=1))
+        high = rows[-1] - rows[0]
+        band = drawn.lungs[rows[0] + high // 4 : rows[0] + 3 * high // 4].astype(int)
+        parts = (np.diff(band, axis=1, prepend=0) == 1).sum(axis=1)
+        assert np.mean(parts == 2) > 0.9  # one lung on each side, and a gap between
 
 
 @pytest.mark.parametrize(
@@ -153,7 +187,7 @@ def test_a_finding_in_one_place_changes_the_chest_only_there(finding):
         rng = rng_of(1, patient)
         chest = anatomy.draw(rng, anatomy.proportions(rng, 50, "F"), "PA", 128)
         before = dense(chest).copy()
-        mask = pathology.add(finding, chest, rng_of(1, patient, 9))
+        mask = pathology.add(finding, chest, rng_of(1, patient, 9), 0.7)
         near = cv2.dilate(mask.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
         changed = np.abs(dense(chest) - before)
         assert changed[~near].max() < 0.2 and changed[mask].mean() > 0.5

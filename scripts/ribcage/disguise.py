@@ -26,7 +26,7 @@ class Disguise:
         """
         rng = self.rng
         pixels, lungs = self._move(film.astype(np.float32) / 255, mask.astype(np.float32))
-        if rng.random() < 0.12:
+        if rng.random() < 0.16:
             pixels = self._white_out(pixels, lungs)
         if rng.random() < 0.35:
             pixels = self._clouds(pixels, lungs)
@@ -35,7 +35,7 @@ class Disguise:
         if rng.random() < 0.5:
             pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.3, 1.2))
         if rng.random() < 0.5:
-            pixels = pixels + rng.uniform(0, 0.05) * rng.standard_normal(pixels.shape)
+            pixels = pixels + rng.uniform(0, 0.035) * rng.standard_normal(pixels.shape)
         if rng.random() < 0.25:
             pixels = self._frame(pixels, lungs)
         if rng.random() < 0.04:
@@ -68,7 +68,7 @@ class Disguise:
         )
 
     def _white_out(self, pixels: np.ndarray, lungs: np.ndarray) -> np.ndarray:
-        """Fill most of one side's lung, from below, as a large effusion or collapse does."""
+        """Fill one side's lung, or both, from below, as fluid, collapse or thick tissue does."""
         rows = np.flatnonzero((lungs > 0.5).any(axis=1))
         columns = np.flatnonzero((lungs > 0.5).any(axis=0))
         if not len(rows):
@@ -77,11 +77,13 @@ class Disguise:
         x = np.arange(n)[None, :]
         side = x < (columns[0] + columns[-1]) / 2
         side = side if self.rng.random() < 0.5 else ~side
-        level = rows[0] + self.rng.uniform(0, 0.7) * (rows[-1] - rows[0])
-        below = np.clip((np.arange(n)[:, None] - level) / (0.06 * n), 0, 1)
-        part = (below * side * lungs).astype(np.float32)
+        both = self.rng.random() < 0.3
+        level = rows[0] + self.rng.uniform(0.4 if both else 0.0, 0.8) * (rows[-1] - rows[0])
+        soft = self.rng.uniform(0.04, 0.25) * n
+        below = np.clip((np.arange(n)[:, None] - level) / soft, 0, 1)
+        part = (self.rng.uniform(0.5, 0.95) * below * (side | both) * lungs).astype(np.float32)
         bright = np.quantile(pixels, self.rng.uniform(0.7, 0.95))
-        return pixels * (1 - 0.85 * part) + 0.85 * part * bright
+        return pixels * (1 - part) + part * bright
 
     def _clouds(self, pixels: np.ndarray, lungs: np.ndarray) -> np.ndarray:
         n = len(pixels)
@@ -99,13 +101,16 @@ class Disguise:
             knots = np.concatenate([[0], np.cumsum(steps)])
             knots = (knots - knots.min()) / (knots.max() - knots.min())
             pixels = np.interp(pixels, np.linspace(0, 1, 9), knots)
+        if rng.random() < 0.4:  # some viewers flatten what is large, some sharpen it
+            coarse = cv2.GaussianBlur(pixels.astype(np.float32), (0, 0), len(pixels) / 14)
+            pixels = pixels + rng.uniform(-0.4, 1.2) * (pixels - coarse)
         pixels = pixels * rng.uniform(0.6, 1.3) + rng.normal(0, 0.1)
         if rng.random() < 0.5:
             pixels = pixels + self._smooth(len(pixels), 3, 0.12)
         return pixels.astype(np.float32)
 
     def _objects(self, pixels: np.ndarray) -> np.ndarray:
-        """Gas, pads, markers, devices: ellipses and rectangles of any tone, some see-through."""
+        """Gas, pads, markers, devices: ellipses, rectangles and lines of any tone."""
         rng, n = self.rng, len(pixels)
         for _ in range(int(rng.integers(0, 4))):
             canvas = np.zeros((n, n), np.float32)
@@ -120,6 +125,14 @@ class Disguise:
                 cv2.rectangle(canvas, centre, far, 1.0, -1)
             share = rng.uniform(0.2, 1.0) * cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.4, 2))
             pixels = pixels * (1 - share) + share * rng.uniform(0, 1)
+        if rng.random() < 0.3:  # a tube or a lead
+            knots = rng.uniform(-0.1, 1.1, (4, 2)) * n
+            t = np.linspace(0, 1, 16)[:, None]
+            weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3)
+            path = sum(w * knot for w, knot in zip(weights, knots, strict=True))
+            canvas = np.zeros((n, n), np.float32)
+            cv2.polylines(canvas, [np.asarray(path, np.int32)], False, 1.0, 1, cv2.LINE_AA)
+            pixels = pixels + rng.uniform(-0.2, 0.5) * canvas
         return pixels
 
     def _frame(self, pixels: np.ndarray, lungs: np.ndarray) -> np.ndarray:

@@ -4,48 +4,72 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ribcage.phantoms.canvas import Line, blur, dome_of, fill, smooth, strokes
+from ribcage.phantoms.canvas import blur, clouds, dome_of, fill, smooth
 from ribcage.phantoms.skeleton import bones
+from ribcage.phantoms.vessels import airways, trees
 
-# Outlines of an average adult's right lung, from the apex down the ribs, along the dome, and up
-# the mediastinum. The left one mirrors it.
+# Outlines of an average adult, in shares of the side of 42 cm. A point that stands twice keeps its
+# corner. The right lung: from the apex down the ribs to the costophrenic angle, along the dome,
+# and up behind the mediastinum, which hides its inner border. The left one mirrors it.
 LUNG = np.array(
     [
-        (0.105, 0.135),
-        (0.165, 0.160),
-        (0.225, 0.230),
-        (0.262, 0.330),
-        (0.283, 0.440),
-        (0.293, 0.550),
-        (0.294, 0.640),
-        (0.286, 0.712),
-        (0.245, 0.668),
-        (0.180, 0.638),
-        (0.115, 0.642),
-        (0.060, 0.680),
-        (0.052, 0.580),
-        (0.050, 0.470),
-        (0.046, 0.360),
-        (0.046, 0.250),
-        (0.066, 0.165),
+        (0.088, 0.128),
+        (0.142, 0.142),
+        (0.202, 0.202),
+        (0.243, 0.290),
+        (0.268, 0.390),
+        (0.284, 0.490),
+        (0.292, 0.590),
+        (0.294, 0.655),
+        (0.291, 0.712),
+        (0.289, 0.712),
+        (0.258, 0.668),
+        (0.208, 0.636),
+        (0.140, 0.616),
+        (0.078, 0.632),
+        (0.020, 0.680),
+        (0.018, 0.580),
+        (0.018, 0.470),
+        (0.018, 0.360),
+        (0.022, 0.240),
+        (0.044, 0.152),
     ]
 )
-HEART = np.array(
+FLANK, ANGLE, DOME = slice(1, 8), slice(8, 10), slice(10, 15)
+
+# The shadow between the lungs, clockwise from the left of the neck: great vessels, aortic knob,
+# pulmonary trunk, left atrium's ear, left ventricle, apex; then the right atrium, the caval vein.
+MEDIASTINUM = np.array(
     [
-        (-0.030, 0.400),
-        (0.035, 0.385),
-        (0.072, 0.430),
-        (0.118, 0.500),
-        (0.152, 0.580),
-        (0.158, 0.635),
-        (0.120, 0.675),
-        (0.030, 0.690),
-        (-0.050, 0.680),
-        (-0.076, 0.620),
-        (-0.078, 0.540),
-        (-0.058, 0.450),
+        (0.040, 0.080),
+        (0.034, 0.150),
+        (0.037, 0.215),
+        (0.054, 0.268),
+        (0.074, 0.292),
+        (0.074, 0.328),
+        (0.054, 0.352),
+        (0.062, 0.392),
+        (0.074, 0.424),
+        (0.092, 0.475),
+        (0.132, 0.540),
+        (0.164, 0.602),
+        (0.172, 0.650),
+        (0.146, 0.690),
+        (0.020, 0.720),
+        (-0.060, 0.710),
+        (-0.082, 0.660),
+        (-0.092, 0.600),
+        (-0.088, 0.535),
+        (-0.068, 0.475),
+        (-0.052, 0.420),
+        (-0.050, 0.350),
+        (-0.043, 0.280),
+        (-0.038, 0.200),
+        (-0.036, 0.140),
+        (-0.042, 0.080),
     ]
 )
+KNOB, TRUNK, HEART = slice(3, 7), slice(7, 9), slice(9, 20)
 
 
 @dataclass
@@ -59,9 +83,12 @@ class Chest:
         bone: bone along the ray, in cm.
         lungs: bool pair (right, left): the cavities, also where they lie behind the heart.
         depth: air that the lungs hold along the ray, in cm.
-        heart: in [0, 1], the heart's soft-edged silhouette.
+        middle: in [0, 1], the soft-edged shadow of heart and great vessels.
+        heart: in [0, 1], the part of it that is the heart.
         vessels: vessels' thickness in cm.
+        airways: the bronchi's width in cm.
         bases: y of the lowest point of each lung (right, left).
+        domes: y of the middle of each dome, higher up (right, left).
         shape: the patient's random proportions.
     """
 
@@ -72,9 +99,12 @@ class Chest:
     bone: np.ndarray
     lungs: tuple[np.ndarray, np.ndarray]
     depth: np.ndarray
+    middle: np.ndarray
     heart: np.ndarray
     vessels: np.ndarray
+    airways: np.ndarray
     bases: tuple[float, float]
+    domes: tuple[float, float]
     shape: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -82,38 +112,67 @@ class Chest:
         """Bool: both lungs, also behind the heart."""
         return self.lungs[0] | self.lungs[1]
 
+    @property
+    def shown(self) -> np.ndarray:
+        """Bool: both lungs without what heart and great vessels hide."""
+        return self.cavity & (self.middle < 0.5)
+
 
 def proportions(rng: np.random.Generator, age: int, sex: str) -> dict[str, float]:
-    """Draw a patient's proportions; sizes are factors of the average adult's."""
-    child = float(np.clip((16 - age) / 12, 0, 1))
+    """Draw a patient's proportions; sizes are factors of the average adult's, or shares."""
+    child = float(np.clip((14 - age) / 12, 0, 1))
+    infant = float(np.clip((4 - age) / 4, 0, 1))
+    old = float(np.clip((age - 50) / 40, 0, 1))
     woman = sex == "F"
     return {
-        "width": rng.normal(1.0, 0.06) * (1 - 0.05 * woman) + 0.05 * child,
-        "height": rng.normal(1.0, 0.08) - 0.10 * child - 0.05 * woman,
+        "child": child,
+        "width": rng.normal(1.0, 0.055) * (1 - 0.04 * woman) + 0.08 * child,
+        "height": rng.normal(1.0, 0.075) - 0.16 * child - 0.04 * woman,
+        "apex": rng.normal(1.0, 0.10),
+        "barrel": rng.normal(0.0, 0.016),
         "arms": rng.uniform(-0.1, 0.9),
-        "fat": float(np.clip(rng.normal(0.35 + 0.1 * woman, 0.28), 0, 1.3)),
-        "breasts": rng.uniform(0.3, 1.0) * woman * (age > 13),
-        "bust": rng.uniform(0.56, 0.68),
-        "heart": rng.normal(1.0, 0.07) + 0.06 * (age > 65),
-        "tilt": rng.normal(0, 0.05),
+        "fat": float(np.clip(rng.normal(0.40 + 0.1 * woman, 0.30), 0, 1.4)),
+        "breasts": rng.uniform(0.25, 1.0) * woman * (age > 13),
+        "bust": rng.uniform(0.55, 0.70),
+        "bust_wide": rng.uniform(0.8, 1.25),
+        "heart": rng.normal(1.0, 0.08) + 0.10 * old + 0.16 * child,
+        "upper": rng.normal(1.0, 0.13) + 0.12 * old + 0.45 * infant,
+        "tilt": rng.normal(0, 0.07),
+        "edge": rng.uniform(0.0012, 0.006),
+        "behind": rng.uniform(0.48, 0.88),
         "right_dome": rng.normal(-0.012, 0.012),
-        "left_dome": rng.normal(0.008, 0.012),
-        "knob": rng.uniform(0.7, 1.1) * (0.7 + 0.5 * min(age, 80) / 80),
-        "ribs": rng.normal(1.0, 0.1),
-        "slope": rng.normal(0.055, 0.012),
+        "left_dome": rng.normal(0.010, 0.012),
+        "arch": float(np.exp(rng.normal(0, 0.30))),
+        "angle": rng.normal(-0.004, 0.018),
+        "knob": float(np.clip(rng.normal(0.75 + 0.55 * min(age, 80) / 80, 0.25), 0.1, 1.8)),
+        "trunk": rng.normal(1.0, 0.35),
+        "ribs": rng.normal(1.0, 0.10),
+        "slope": float(np.clip(rng.normal(1.0, 0.16) - 0.35 * child, 0.45, 1.5)),
+        "clavicles": rng.normal(0.050, 0.018),
+        "blades": rng.normal(0.0, 0.015),
+        "turn": rng.normal(0, 0.010),
+        "bend": rng.normal(0, 0.005) + rng.normal(0, 0.004) * old,
+        "hila": rng.uniform(0.7, 1.4),
+        "marks": rng.uniform(0.7, 1.25),
     }
 
 
 def outline(side: int, shape: dict[str, float], sag: float, rng: np.random.Generator) -> np.ndarray:
     """One lung's outline; `side` -1 is the patient's right. `sag` lowers (+) or lifts the dome."""
-    points: np.ndarray = LUNG.copy()
-    points = points + rng.normal(0, 0.004, points.shape)
+    points: np.ndarray = LUNG + rng.normal(0, 0.003, LUNG.shape)
     points[:, 0] *= shape["width"]
+    points[FLANK, 0] += shape["barrel"] * np.sin(np.linspace(0.2, np.pi, 7))
+    points[:3, 0] *= shape["apex"]
     points[:, 1] = 0.135 + (points[:, 1] - 0.135) * shape["height"]
-    dome = slice(7, 12)
-    points[dome, 1] += sag + (shape["right_dome"] if side < 0 else shape["left_dome"])
-    points[6, 1] += sag * 0.7
+    level = 0.135 + (0.668 - 0.135) * shape["height"]
+    points[DOME, 1] = level + (points[DOME, 1] - level) * shape["arch"]
+    lift = sag + (shape["right_dome"] if side < 0 else shape["left_dome"])
+    points[DOME, 1] += lift
+    points[ANGLE, 1] = np.maximum(points[ANGLE, 1] + lift + shape["angle"], points[10, 1] + 0.008)
+    points[FLANK, 1] = np.minimum(points[FLANK, 1], points[8, 1] - 0.02)
     points[:, 0] *= side
+    # The chest is turned a little: one side is nearer the detector, and looks wider.
+    points[:, 0] *= 1 + 1.5 * side * shape["turn"]
     return smooth(points)
 
 
@@ -128,139 +187,142 @@ def draw(rng: np.random.Generator, shape: dict[str, float], view: str, size: int
     """
     y = ((np.arange(size, dtype=np.float32) + 0.5) / size)[:, None]
     x = ((np.arange(size, dtype=np.float32) + 0.5) / size - 0.5)[None, :]
-    sag = shape.get("sag", 0.0) - (0.03 if view == "AP" else 0.0)
+    sag = shape.get("sag", 0.0) - (0.035 if view == "AP" else 0.0) - 0.02 * shape["child"]
     lines = [outline(side, shape, sag, rng) for side in (-1, 1)]
     masks = [fill(line, size) for line in lines]
-    heart = blur(fill(_heart(shape, view, sag), size), 0.006)
-    reach = 0.10 * shape["width"]
-    depth = sum((13 + 3 * shape["height"]) * dome_of(mask, reach) * mask for mask in masks)
+    domes = _dome_at(lines[0]), _dome_at(lines[1])
+    whole, heart = _middle(shape, view, domes[1])
+    filled = fill(whole, size)
+    # The great vessels' edges are softer than the heart's: they curve away from the ray.
+    upper = np.clip((0.40 - y) / 0.08, 0, 1)
+    middle = upper * blur(filled, 0.0065) + (1 - upper) * blur(filled, shape["edge"])
+    bulk = (13 + 3 * shape["height"]) * (1 - 0.25 * shape["child"])
+    depth = sum(bulk * dome_of(mask, 0.10 * shape["width"]) * mask for mask in masks)
     chest = Chest(
         size=size,
         x=x,
         y=y,
         soft=_torso(x, y, shape, lines),
-        bone=bones(y, x, shape, lines, rng),
+        bone=bones(y, x, shape, lines, view, rng),
         lungs=(masks[0] > 0.5, masks[1] > 0.5),
-        depth=depth.astype(np.float32),
-        heart=heart,
-        vessels=_vessels(rng, size),
+        depth=np.asarray(depth, np.float32),
+        middle=middle,
+        heart=middle * fill(heart, size),
+        vessels=trees(rng, shape, sag, size),
+        airways=airways(rng, shape, size),
         bases=(float(lines[0][:, 1].max()), float(lines[1][:, 1].max())),
+        domes=domes,
         shape=shape,
     )
-    _middle(chest, rng, sag)
+    _hide(chest, lines, rng)
     return chest
 
 
-def _heart(shape: dict[str, float], view: str, sag: float) -> np.ndarray:
-    points = HEART.copy()
+def _middle(shape: dict[str, float], view: str, dome: float) -> tuple[np.ndarray, np.ndarray]:
+    """Outlines of the whole shadow between the lungs, and of the heart, which lies on the dome."""
+    points = MEDIASTINUM.copy()
     grow = shape["heart"] * (1.10 if view == "AP" else 1.0) * shape["width"]
-    centre = np.array([0.02, 0.66])
-    points = centre + (points - centre) * (grow, 0.5 + 0.5 * grow)
-    points[:, 0] += shape["tilt"] * (0.66 - points[:, 1])
-    points[:, 1] = 0.135 + (points[:, 1] - 0.135) * shape["height"] + sag * 0.8
-    return smooth(points)
+    upper = shape["upper"] * (1.15 if view == "AP" else 1.0)
+    points[KNOB, 0] += 0.022 * (shape["knob"] - 1) * np.array([0.5, 1, 1, 0.5])
+    points[TRUNK, 0] += 0.010 * (shape["trunk"] - 1)
+    centre = np.array([0.025, 0.66])
+    low = np.clip((points[:, 1:] - 0.36) / 0.15, 0, 1)
+    stretch = low * np.array([grow, 0.6 + 0.4 * grow]) + (1 - low) * np.array([upper, 1.0])
+    points = centre * low + (points - centre * low) * stretch
+    points[:, 0] += shape["tilt"] * (0.66 - points[:, 1]) * low[:, 0] - 1.2 * shape["turn"]
+    points[:, 1] = 0.135 + (points[:, 1] - 0.135) * shape["height"]
+    points[:, 1] += low[:, 0] * (dome - 0.135 - (0.620 - 0.135) * shape["height"])
+    return smooth(points), smooth(points[HEART])
+
+
+def _dome_at(line: np.ndarray) -> float:
+    """The height of a lung's dome where the heart's apex lies on it."""
+    low = line[line[:, 1] > line[:, 1].mean()]
+    return float(low[np.abs(np.abs(low[:, 0]) - 0.13).argmin(), 1])
 
 
 def _torso(
     x: np.ndarray, y: np.ndarray, shape: dict[str, float], lines: list[np.ndarray]
 ) -> np.ndarray:
     """Tissue of trunk, neck, arms and breasts, in cm, as if there were no air."""
-    fat = shape["fat"]
-    half = float(np.abs(lines[1][:, 0]).max()) + 0.045 + 0.06 * fat
-    broad = half + 0.12 + 0.02 * fat  # from shoulder to shoulder
-    heights = (0, 0.05, 0.10, 0.145, 0.20, 0.26, 0.40, 0.75, 1)
-    neck = 0.135 + 0.03 * fat
-    widths = (neck, neck + 0.02, 0.60 * broad, 0.92 * broad, broad, 0.92 * broad)
-    width = np.interp(y[:, 0], heights, (*widths, half, half, 1.08 * half))[:, None]
-    across = np.clip(1 - np.abs(x / width) ** 5, 0, 1) ** 0.5
-    deep = np.interp(y[:, 0], (0, 0.1, 0.25, 0.62, 0.75, 1), (12, 15, 18.5, 21, 24, 25))[:, None]
+    fat, child = shape["fat"], shape["child"]
+    half = float(np.abs(lines[1][:, 0]).max()) + 0.040 + 0.06 * fat
+    broad = half + (0.135 + 0.02 * fat) * (1 - 0.45 * child)  # from shoulder to shoulder
+    neck = 0.140 + 0.035 * fat - 0.01 * child
+    heights = (0, 0.04, 0.08, 0.12, 0.16, 0.22, 0.30, 0.42, 0.75, 1)
+    trapezius = (0.48 * broad, 0.74 * broad, 0.93 * broad, broad, 0.97 * broad)
+    widths = (neck, neck + 0.025, *trapezius, half + 0.02, half, 1.06 * half)
+    width = np.interp(y[:, 0], heights, widths)[:, None]
+    across = np.clip(1 - np.abs(x / width) ** 6, 0, 1) ** 0.5
+    deep = np.interp(
+        y[:, 0], (0, 0.1, 0.2, 0.3, 0.62, 0.75, 1), (13, 16.5, 18.5, 19.5, 21, 24, 25)
+    )[:, None]
     # Shoulders are thinner than the chest between them.
-    thin = 1 - 0.35 * np.clip((np.abs(x) - 0.22) / 0.2, 0, 1) * np.clip((0.42 - y) / 0.15, 0, 1)
-    soft = deep * (0.85 + 0.30 * fat) * across * thin
+    thin = 1 - 0.22 * np.clip((np.abs(x) - 0.25) / 0.2, 0, 1) * np.clip((0.42 - y) / 0.15, 0, 1)
+    bulk = (0.85 + 0.30 * fat) * (1 - 0.25 * child)
+    soft = bulk * deep * across * thin
     for side in (-1, 1):  # upper arms hang beside the chest, near it or away from it
         middle = side * (broad - 0.06 + shape["arms"] * np.clip(y - 0.19, 0, 1))
         arm = np.clip(1 - ((x - middle) / (0.095 + 0.03 * fat)) ** 2, 0, 1) ** 0.5
-        soft = soft + (8 + 3 * fat) * arm * np.clip((y - 0.15) / 0.08, 0, 1)
+        soft = soft + bulk * (9 + 3 * fat) * arm * np.clip((y - 0.15) / 0.08, 0, 1)
+        # The pectoral muscle's lower edge runs up to the armpit.
+        fold = np.clip((0.42 - y - 0.55 * (np.abs(x) - 0.18)) / 0.03, 0, 1)
+        soft = soft + 1.3 * fold * (side * x > 0.06) * np.clip((np.abs(x) - 0.06) / 0.08, 0, 1)
         if shape["breasts"]:
-            away = ((x - side * 0.175) / 0.14) ** 2 + ((y - shape["bust"]) / 0.12) ** 2
-            soft = soft + 5.5 * shape["breasts"] * np.clip(1 - away, 0, 1) ** 0.5
+            soft = soft + shape["breasts"] * _breast(x, y, side, shape)
+    jaw = np.clip((0.035 + 0.02 * np.cos(12 * x) - y) / 0.01, 0, 1) * (np.abs(x) < 0.15)
+    # Nobody is wider than the map: what goes on beyond its edge is air.
+    soft = (soft + 5 * jaw) * np.clip((0.493 - np.abs(x)) / 0.01, 0, 1)
     return blur(soft.astype(np.float32), 0.004)
 
 
-def _vessels(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Trees of vessels from both hila, in cm."""
-    lines: list[Line] = []
-    for side in (-1, 1):
-        hilum = np.array([side * 0.072, 0.40 + 0.01 * side])
-        for angle in np.linspace(-1.25, 1.35, 8) + rng.normal(0, 0.12, 8):
-            _branch(rng, lines, hilum, side, float(angle), 0.085, 0.013, 4)
-        spot = hilum + rng.normal(0, 0.008, 2)
-        lines.append((np.stack([spot, spot + np.array([0, 0.06])]), 0.028, 0.9))
-    return 1.7 * blur(strokes(lines, size), 0.0022)
+def _breast(x: np.ndarray, y: np.ndarray, side: int, shape: dict[str, float]) -> np.ndarray:
+    """A breast, in cm: thin above, full below, with a clear lower edge."""
+    size = (0.9 + 0.35 * shape["breasts"]) * shape["bust_wide"]
+    below = y > shape["bust"]
+    tall = np.where(below, 0.075, 0.17) * size
+    across = (x - side * 0.175 * shape["width"]) / (0.125 * size)
+    away = across**2 + ((y - shape["bust"]) / tall) ** 2
+    return 5.0 * np.clip(1 - away, 0, 1) ** 0.55
 
 
-def _branch(
-    rng: np.random.Generator,
-    lines: list[Line],
-    start: np.ndarray,
-    side: int,
-    angle: float,
-    length: float,
-    width: float,
-    generations: int,
-) -> None:
-    """Add a vessel and, at its end, two thinner ones, and so on."""
-    bend = angle + rng.normal(0, 0.15)
-    middle = start + length / 2 * np.array([side * np.cos(angle), np.sin(angle)])
-    end = middle + length / 2 * np.array([side * np.cos(bend), np.sin(bend)])
-    lines.append((np.stack([start, middle, end]), width, min(1.0, 0.25 + width * 55)))
-    if not generations:
-        return
-    for turn in (0.30, -0.32):
-        next_angle = bend + turn + rng.normal(0, 0.1)
-        next_length = length * rng.uniform(0.62, 0.82)
-        _branch(rng, lines, end, side, next_angle, next_length, width * 0.68, generations - 1)
-
-
-def _middle(chest: Chest, rng: np.random.Generator, sag: float) -> None:
-    """Heart, great vessels and windpipe take the place of air, and add or take tissue."""
+def _hide(chest: Chest, lines: list[np.ndarray], rng: np.random.Generator) -> None:
+    """Heart and vessels take the place of air; windpipe and gas take that of tissue."""
     x, y, shape = chest.x, chest.y, chest.shape
-    band = np.clip(1.4 - np.abs(x - 0.006) / (0.042 * shape["width"]), 0, 1) * (y > 0.10)
-    knob = np.hypot((x - 0.042) / 0.85, y - 0.305) / (0.040 * shape["knob"])
-    trunk = np.hypot((x - 0.035) / 0.55, y - 0.385) / 0.075
-    behind = np.hypot((x - 0.045) / 0.5, (y - 0.45) / 6) / 0.05
-    solid = np.maximum.reduce(
-        [
-            chest.heart,
-            blur(band.astype(np.float32), 0.006),
-            blur((knob < 1).astype(np.float32), 0.006),
-            blur((trunk < 1).astype(np.float32), 0.008),
-            0.35 * np.clip(1.3 - behind, 0, 1).astype(np.float32),
-        ]
-    )
-    chest.depth *= 1 - 0.92 * solid
-    trachea = np.clip(1 - ((x - 0.004) / 0.018) ** 2, 0, 1) ** 0.5
-    chest.soft -= 2.2 * (trachea * np.clip((0.36 - y) / 0.03, 0, 1)).astype(np.float32)
-    chest.soft -= 1.0 * _gas(chest, rng, sag) * (1 - chest.heart)
+    hidden = shape["behind"] + (0.94 - shape["behind"]) * dome_of(chest.middle, 0.07)
+    chest.depth *= 1 - hidden * chest.middle
+    # Lung that lies behind the dome shows through the abdomen, darker and without an edge.
+    recess = np.maximum.reduce([fill(line + np.array([0, 0.05]), chest.size) for line in lines])
+    recess = blur(recess * ~chest.cavity * (y > 0.45), 0.012)
+    chest.soft -= rng.uniform(0.5, 2.5) * recess
+    windpipe = 0.004 - 0.6 * shape["turn"] + rng.normal(0, 0.004)
+    trachea = np.clip(1 - ((x - windpipe) / 0.019) ** 2, 0, 1) ** 0.5
+    chest.soft -= 2.0 * (trachea * np.clip((0.36 - y) / 0.03, 0, 1)).astype(np.float32)
+    chest.soft -= chest.airways * (0.3 + 0.7 * chest.middle)
+    chest.soft -= _gas(chest, rng)
+    chest.soft *= 1 + 0.02 * clouds(chest.size, rng, 5, 3)
 
 
-def _gas(chest: Chest, rng: np.random.Generator, sag: float) -> np.ndarray:
+def _gas(chest: Chest, rng: np.random.Generator) -> np.ndarray:
     """The stomach's bubble, level below, and gas in the bowel: cm of tissue that are missing."""
     gas = np.zeros_like(chest.depth)
     bubbles = []
-    if rng.random() < 0.85:
-        wide = rng.uniform(0.03, 0.085)
-        dome = 0.135 + 0.505 * chest.shape["height"] + chest.shape["left_dome"] + sag
-        bubbles.append((rng.uniform(0.13, 0.19), dome + 0.5 * wide + rng.uniform(0.01, 0.04), wide))
-    for _ in range(int(rng.integers(0, 5))):
+    dome = chest.domes[1]
+    if rng.random() < 0.80:
+        wide = rng.uniform(0.03, 0.10)
+        bubbles.append((rng.uniform(0.10, 0.20), dome + 0.5 * wide + rng.uniform(0.0, 0.04), wide))
+    if rng.random() < 0.35:  # the colon's bend lies close under the dome
+        wide = rng.uniform(0.03, 0.07)
+        bubbles.append((rng.uniform(0.17, 0.25), dome + wide + rng.uniform(0.02, 0.07), wide))
+    for _ in range(int(rng.integers(0, 6))):
         place = rng.uniform(-0.25, 0.25), rng.uniform(0.78, 0.95)
         bubbles.append((*place, rng.uniform(0.015, 0.045)))
     for left, top, wide in bubbles:
-        flat = rng.uniform(0.35, 0.75)
+        flat = rng.uniform(0.35, 0.85)
         angle = np.arctan2(chest.y - top, chest.x - left)
         wave = 1 + 0.14 * np.sin(2 * angle + rng.uniform(0, 6)) + 0.08 * np.sin(3 * angle)
         away = np.hypot(chest.x - left, (chest.y - top) / flat) / (wide * wave)
         ball = np.sqrt(np.clip(1 - away**2, 0, 1)).astype(np.float32)
         level = top + flat * wide * rng.uniform(0.1, 1.0)
-        gas = np.maximum(gas, rng.uniform(4, 9) * ball * (chest.y < level))
+        gas = np.maximum(gas, rng.uniform(4, 10) * ball * (chest.y < level))
     return blur(gas.astype(np.float32), 0.003)

@@ -16,60 +16,72 @@ MU_SOFT, MU_BONE = 0.20, 0.42
 
 @dataclass
 class Drawn:
-    """A finished film: uint8 pixels, bool lungs without what the heart hides, and boxes.
+    """A finished film and what is known about it.
 
     Attributes:
         pixels: uint8 [size, size].
-        lungs: bool [size, size], as JSRT and Montgomery draw them.
+        lungs: bool [size, size], as JSRT and Montgomery draw them: without what the heart hides.
+        heart: bool [size, size].
+        lesions: by finding, bool [size, size]: where it is.
         boxes: by finding, (x, y, width, height) in pixels.
+        severities: by finding, in [0, 1].
     """
 
     pixels: np.ndarray
     lungs: np.ndarray
+    heart: np.ndarray
+    lesions: dict[str, np.ndarray]
     boxes: dict[str, pathology.Box]
+    severities: dict[str, float]
 
 
 def draw_film(film: Film, size: int, seed: int) -> Drawn:
     """Draw one film from the run's seed and the film's own key."""
-    body, own = rng_of(seed, film.patient, 2), rng_of(seed, film.patient, 3, film.follow_up)
+    # Each purpose draws from a source of its own: a film with and without a finding differ in it.
+    body = rng_of(seed, film.patient, 2)
+    ill, look, place = (rng_of(seed, film.patient, 3 + k, film.follow_up) for k in range(3))
     shape = anatomy.proportions(body, film.age_years, film.sex)
-    pathology.prepare(film.findings, shape, own)
+    severe = pathology.severities(film.findings, ill)
+    pathology.prepare(severe, shape)
     chest = anatomy.draw(body, shape, film.view, size)
-    lungs = _without_slivers(chest.cavity & (chest.heart < 0.5) & (np.abs(chest.x) > 0.028))
-    masks = {finding: pathology.add(finding, chest, own) for finding in film.findings}
-    seen = develop(chest, own)
-    placed = Placement(own, film, shape, size)
+    lungs = _without_slivers(chest.shown)
+    masks = {finding: pathology.add(finding, chest, ill, severe[finding]) for finding in severe}
+    seen = develop(chest, look)
+    placed = Placement(place, film, shape, size)
     pixels = np.clip(placed.move(seen, smooth=True), 0, 1)
-    lungs = placed.move(lungs.astype(np.float32)) > 0.5
-    moved = {finding: placed.move(mask.astype(np.float32)) > 0.5 for finding, mask in masks.items()}
-    pixels = finish(pixels, placed, film, own)
-    boxes = {f: box for f, mask in moved.items() if (box := pathology.box_of(mask)) is not None}
-    return Drawn(np.round(pixels * 255).astype(np.uint8), lungs, boxes)
+    lungs, heart = placed.move_mask(lungs), placed.move_mask(chest.heart > 0.5)
+    lesions = {finding: placed.move_mask(mask) for finding, mask in masks.items()}
+    pixels = finish(pixels, lungs, film, place)
+    boxes = {f: box for f, mask in lesions.items() if (box := pathology.box_of(mask)) is not None}
+    grey = np.round(pixels * 255).astype(np.uint8)
+    return Drawn(grey, lungs, heart, lesions, boxes, severe)
 
 
 def _without_slivers(mask: np.ndarray) -> np.ndarray:
-    """Drop what is thinner than about 8 mm: no hand would outline it."""
-    width = max(3, len(mask) // 50)
+    """Drop what is thinner than about 5 mm: no hand would outline it."""
+    width = max(3, len(mask) // 85)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc) > 0
 
 
 def develop(chest: Chest, rng: np.random.Generator) -> np.ndarray:
     """Expose and develop: float32 [size, size] in [0, 1], 1 where the film is white."""
-    air = chest.depth * (1 + 0.04 * clouds(chest.size, rng, 12, 3))
-    tissue = np.maximum(chest.soft - 0.74 * air + chest.vessels * (chest.depth > 0.5), 0)
+    air = chest.depth * (1 + 0.045 * clouds(chest.size, rng, 12, 5))
+    tissue = np.maximum(chest.soft - 0.74 * air + chest.vessels * np.clip(chest.depth / 9, 0, 1), 0)
     tissue *= 1 + 0.012 * clouds(chest.size, rng, 6, 4)
     tau = MU_SOFT * tissue + MU_BONE * chest.bone
     through = np.exp(-tau)
     scatter = blur(through, 0.09) * rng.uniform(0.2, 0.6)
-    photons = rng.uniform(2e4, 2e5)
+    photons = np.exp(rng.uniform(np.log(4e4), np.log(1e6)))
     signal = through + scatter
     signal += np.sqrt(signal / photons) * rng.standard_normal(signal.shape, dtype=np.float32)
     dense = -np.log(np.maximum(signal, 1e-5)).astype(np.float32)
-    dense = blur(dense, 0.0018)
-    dense += rng.uniform(0.2, 1.2) * (dense - blur(dense, 0.02))  # edges are enhanced
+    dense = blur(dense, 0.0009)
+    # Edges are enhanced, coarse ones and fine ones.
+    dense += rng.uniform(0.2, 1.2) * (dense - blur(dense, 0.02))
+    dense += rng.uniform(0.2, 1.2) * (dense - blur(dense, 0.005))
     # The tone curve shows the dark of the lungs and the bright below them at chosen greys.
-    healthy = dense[chest.cavity & (chest.heart < 0.1)]
+    healthy = dense[chest.cavity & (chest.middle < 0.1)]
     dark, bright = np.percentile(healthy, 25), np.percentile(dense[int(0.75 * chest.size) :], 80)
     low, high = _logit(rng.uniform(0.10, 0.38)), _logit(rng.uniform(0.78, 0.97))
     steep = (high - low) / max(float(bright - dark), 0.3)
@@ -96,8 +108,11 @@ class Placement:
         loose = 1.6 if film.view == "AP" else 1.0
         angle = np.radians(rng.normal(0, 2.2 * loose))
         near = rng.uniform(1.15, 1.55) if rng.random() < 0.88 else rng.uniform(0.85, 1.15)
-        zoom = near / max(shape["width"], shape["height"])
         shift = rng.normal(0, 0.02 * loose, 2)
+        if rng.random() < 0.04 + 0.30 * shape["child"]:  # a small body on a large detector
+            near *= rng.uniform(0.55, 0.9)
+            shift = rng.normal(0, 0.07, 2)
+        zoom = near / max(shape["width"], shape["height"])
         grid = (np.mgrid[:size, :size].astype(np.float32) + 0.5) / size - 0.5
         y, x = grid
         wave = [
@@ -121,9 +136,13 @@ class Placement:
         moved = cv2.remap(image, self.x, self.y, cv2.INTER_LINEAR, borderMode=border)
         return np.rot90(moved, self.turns)
 
+    def move_mask(self, mask: np.ndarray) -> np.ndarray:
+        """Move a bool mask."""
+        return self.move(mask.astype(np.float32)) > 0.5
+
 
 def finish(
-    pixels: np.ndarray, placed: Placement, film: Film, rng: np.random.Generator
+    pixels: np.ndarray, lungs: np.ndarray, film: Film, rng: np.random.Generator
 ) -> np.ndarray:
     """Add what is not the patient: collimation, a side marker, tubes' shadows, faults."""
     size = len(pixels)
@@ -142,11 +161,23 @@ def finish(
         face = cv2.FONT_HERSHEY_SIMPLEX
         cv2.putText(canvas, letter, at, face, size / 420, 255, max(1, size // 160), cv2.LINE_AA)
         pixels = np.maximum(pixels, canvas.astype(np.float32) / 255)
-    if rng.random() < 0.25:  # the shutters leave a frame
-        wide = rng.integers(0, max(2, size // 24), 4)
-        tone = 0.0 if rng.random() < 0.7 else 1.0
-        pixels[: wide[0]] = pixels[size - wide[1] :] = tone
-        pixels[:, : wide[2]] = pixels[:, size - wide[3] :] = tone
+    _shut(pixels, lungs, rng)
     if film.fault == "other_images_with_lower_quality":
         pixels = 0.12 + 0.10 * pixels + 0.05 * rng.standard_normal(pixels.shape, dtype=np.float32)
     return np.clip(pixels, 0, 1)
+
+
+def _shut(pixels: np.ndarray, lungs: np.ndarray, rng: np.random.Generator) -> None:
+    """Let the shutters leave a frame, or black or white panels beside the lungs, in place."""
+    size, kind = len(pixels), rng.random()
+    rows, columns = np.flatnonzero(lungs.any(axis=1)), np.flatnonzero(lungs.any(axis=0))
+    if kind > 0.33 or not len(rows):
+        return
+    wide = rng.random(4) * size / 24
+    if kind < 0.08:
+        room = (rows[0], size - 1 - rows[-1], columns[0], size - 1 - columns[-1])
+        wide = rng.uniform(0, 0.95, 4) * room * (rng.random(4) < 0.6)
+    top, bottom, left, right = wide.astype(int)
+    tone = 0.0 if rng.random() < 0.75 else rng.uniform(0.85, 1.0)
+    pixels[:top] = pixels[size - bottom :] = tone
+    pixels[:, :left] = pixels[:, size - right :] = tone
