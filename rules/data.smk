@@ -20,6 +20,10 @@ rule draw_phantoms:
         size_px=config["draw_phantoms"]["size_px"],
         quality_faults=config["draw_phantoms"]["quality_faults"],
         test_share=config["draw_phantoms"]["test_share"],
+        no_finding_share=config["draw_phantoms"]["no_finding_share"],
+        rare_boost=config["draw_phantoms"]["rare_boost"],
+        label_noise=config["draw_phantoms"]["label_noise"],
+        shortcuts=config["draw_phantoms"]["shortcuts"],
         seed=config["draw_phantoms"]["seed"],
     script:
         "../scripts/draw_phantoms.py"

@@ -7,6 +7,7 @@ rule score_predictions:
         stamp=".stamps/score_predictions/{experiment}",
         predictions=expand("reports/{{experiment}}/{seed}", seed=config["seeds"]),
         curated="data/interim/curated.parquet",
+        tables="data/raw/tables",
     output:
         metrics_file="reports/{experiment}/metrics.json",
         curves="reports/{experiment}/curves.csv",

@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,9 +19,17 @@ from PIL import Image
 
 from ribcage.engine import step
 from ribcage.errors import InputError
-from ribcage.findings import BOXED, NO_FINDING
+from ribcage.findings import BOXED, NO_FINDING, canonical
 from ribcage.phantoms.exposure import draw_film
-from ribcage.phantoms.population import FAULTS, Film, on_test_list, population
+from ribcage.phantoms.population import (
+    FAULTS,
+    MARKS,
+    Cohort,
+    Film,
+    Shortcut,
+    on_test_list,
+    population,
+)
 from ribcage.progress import Progress
 
 HEADER = (
@@ -98,7 +107,7 @@ def put(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 def entry(film: Film, size_px: int) -> str:
     """A row of NIH's table."""
     spacing = round(FILM_SIDE_CM * 10 / size_px, 6)
-    labels = "|".join(film.findings) or NO_FINDING
+    labels = "|".join(film.listed) or NO_FINDING
     person = f"{film.patient},{film.age_years},{film.sex},{film.view}"
     return f"{film.name},{labels},{film.follow_up},{person},{size_px},{size_px},{spacing},{spacing}"
 
@@ -128,6 +137,39 @@ def check(key: str, value: float, least: float, most: float) -> None:
         raise InputError(f"draw_phantoms.{key} must be {least:,} to {most:,}, got {value}")
 
 
+def cohort_of(
+    no_finding_share: float,
+    rare_boost: float,
+    label_noise: dict[str, float],
+    shortcuts: list[dict[str, Any]],
+) -> Cohort:
+    """Read what is wanted of the population; refuse what cannot be drawn, by name."""
+    check("no_finding_share", no_finding_share, 0.05, 0.95)
+    check("rare_boost", rare_boost, 0, 1)
+    for key in ("missed", "invented"):
+        check(f"label_noise.{key}", label_noise[key], 0, 1)
+    planted: list[Shortcut] = []
+    for number, wanted in enumerate(shortcuts):
+        where = f"draw_phantoms.shortcuts: entry {number + 1}"
+        for key in ("with", "without"):
+            check(f"shortcuts: entry {number + 1}: {key}", wanted[key], 0, 1)
+        mark = wanted["mark"]
+        if mark not in MARKS or mark in {other.mark for other in planted}:
+            raise InputError(f"{where}: mark {mark!r} must be one of {', '.join(MARKS)}, each once")
+        finding = canonical(wanted["finding"], where)
+        planted.append(Shortcut(finding, mark, wanted["with"], wanted["without"]))
+    noise = label_noise["missed"], label_noise["invented"]
+    return Cohort(no_finding_share, rare_boost, *noise, tuple(planted))
+
+
+def write_truth(share: Path, films: list[Film]) -> None:
+    """Write what is really drawn, and the marks: a row a finding and a row a mark."""
+    found = [f"{film.name},{finding}\n" for film in films for finding in film.findings]
+    borne = [f"{film.name},{mark}\n" for film in films for mark in film.marks]
+    (share / "truth.csv").write_text("".join(["image,finding\n", *found]), encoding="utf-8")
+    (share / "marks.csv").write_text("".join(["image,mark\n", *borne]), encoding="utf-8")
+
+
 def main(
     share: Path,
     films: int,
@@ -136,6 +178,10 @@ def main(
     quality_faults: float,
     test_share: float,
     seed: int,
+    no_finding_share: float = 0.4,
+    rare_boost: float = 0.85,
+    label_noise: dict[str, float] | None = None,
+    shortcuts: list[dict[str, Any]] | None = None,
     threads: int = 1,
 ) -> None:
     """Write a folder as NIH shares its data, and the lungs' masks beside it.
@@ -143,7 +189,8 @@ def main(
     Args:
         share: the folder to write: `Data_Entry_2017_v2020.csv`, `BBox_List_2017.csv`,
             `train_val_list.txt`, `test_list.txt`, `blacklists/`, `images/<batch>.tar.gz`,
-            `lung_masks/<batch>.tar.gz`.
+            `lung_masks/<batch>.tar.gz`; `truth.csv` (image, finding: what is drawn, which is what
+            the table says where labels have no noise) and `marks.csv` (image, mark).
         films: how many to draw.
         films_per_batch: films an archive, the last one fewer.
         size_px: side of a film.
@@ -151,6 +198,12 @@ def main(
             blacklist names.
         test_share: share of patients on the test list.
         seed: of everything.
+        no_finding_share: share of films on which nothing is drawn.
+        rare_boost: in [0, 1]: 0 for NIH's shares of findings, 1 for findings equally common.
+        label_noise: `missed`, the share of drawn findings that the table does not name, and
+            `invented`, the share of films of which it names one that is not there; None for none.
+        shortcuts: each a `finding`, a `mark`, and the shares of films `with` and `without` the
+            finding that bear the mark; a mark is planted once.
         threads: worker processes; their count changes nothing.
 
     Raises:
@@ -161,8 +214,11 @@ def main(
     check("size_px", size_px, 64, 2048)
     check("quality_faults", quality_faults, 0, 1)
     check("test_share", test_share, 0, 1)
-    planned = population(films, quality_faults, seed)
+    noise = label_noise or {"missed": 0.0, "invented": 0.0}
+    cohort = cohort_of(no_finding_share, rare_boost, noise, shortcuts or [])
+    planned = population(films, quality_faults, seed, cohort)
     share.mkdir()
+    write_truth(share, planned)
     test = write_lists(share, planned, test_share, seed)
     progress = Progress(len(planned), "films")
     boxes: list[str] = []
@@ -179,7 +235,8 @@ def main(
                     put(images, f"images/{film.name}", image)
                     put(masks, f"lung_masks/{film.name}", mask)
                     if film.name in test:  # as in NIH's set, only test films have boxes
-                        boxes += [box_row(film, f, box) for f, box in found.items() if f in BOXED]
+                        listed = [f for f in found if f in BOXED and f in film.listed]
+                        boxes += [box_row(film, f, found[f]) for f in listed]
                     progress.add()
     rows = [entry(film, size_px) for film in planned]
     table = "\n".join([HEADER, *rows]) + "\n"

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,12 @@ from ribcage.findings import canonical
 from ribcage.progress import say
 
 BOX_FILE, LISTS = "BBox_List_2017.csv", ("train_val_list.txt", "test_list.txt")
+MARK_FILE = "marks.csv"
 BOX_COLUMNS = ("image", "finding", "x_px", "y_px", "w_px", "h_px")
+MARK_COLUMNS = ("image", "mark")
+MARK_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+MAX_MARKS = 50
+"""Kinds of marks: each is scored with each finding."""
 MAX_TABLE_BYTES = 256 << 20
 """NIH's own table has 9 MB."""
 
@@ -79,6 +85,34 @@ def read_boxes(path: Path) -> list[tuple[str, ...]]:
     return rows
 
 
+def read_marks(path: Path) -> list[tuple[str, str]]:
+    """Read which films bear which mark, such as a drain: a list that a laboratory can bring.
+
+    Returns:
+        Rows of image and mark, each once, sorted.
+
+    Raises:
+        InputError: names file and line of another header, or of a row that is no image and mark.
+    """
+    header, *lines = ([c.strip(' "') for c in t.rstrip(', "\r').split(",")] for t in lines_of(path))
+    if tuple(header) != MARK_COLUMNS:
+        raise InputError(f"{path}: line 1: {header} must be {','.join(MARK_COLUMNS)}")
+    rows: set[tuple[str, str]] = set()
+    for number, cells in enumerate(lines, start=2):
+        if cells == [""]:
+            continue
+        if len(cells) != 2 or not is_file_name(cells[0]) or not MARK_NAME.fullmatch(cells[1]):
+            raise InputError(
+                f"{path}: line {number}: {cells} is no image and mark; a mark has lower-case "
+                "letters, digits and '_', and begins with a letter"
+            )
+        rows.add((cells[0], cells[1]))
+    kinds = len({mark for _, mark in rows})
+    if kinds > MAX_MARKS:
+        raise InputError(f"{path}: has {kinds} kinds of marks, over {MAX_MARKS}")
+    return sorted(rows)
+
+
 def from_folder(folder: Path, tables: Path) -> dict[str, str]:
     """Copy the tables of a folder in NIH's layout; return where each came from."""
     if not folder.is_dir():
@@ -93,8 +127,9 @@ def from_folder(folder: Path, tables: Path) -> dict[str, str]:
     taken |= {path.name: path for path in lists}
     for path in sorted((folder / "blacklists").glob("*.csv")):
         taken[f"blacklists/{path.name}"] = path
-    if (folder / BOX_FILE).is_file():
-        taken[BOX_FILE] = folder / BOX_FILE
+    for name in (BOX_FILE, MARK_FILE):
+        if (folder / name).is_file():
+            taken[name] = folder / name
     for name, path in taken.items():
         if path.stat().st_size > MAX_TABLE_BYTES:
             raise InputError(f"{path}: larger than {MAX_TABLE_BYTES >> 20} MiB, which no table is")
@@ -121,12 +156,13 @@ def from_nih(listed: Path, tables: Path, attempts: int, delay_s: float) -> dict[
 
 
 def main(source: Path, tables: Path, kind: str, attempts: int = 10, delay_s: float = 2.0) -> None:
-    """Write `data/raw/tables/`: entries.csv, boxes.csv, the lists, blacklists/ and sources.csv.
+    """Write `data/raw/tables/`: entries, boxes, marks, the lists, blacklists/ and sources.csv.
 
     Args:
         source: a folder in NIH's layout, or the list of NIH's files.
         tables: the folder to write. entries.csv is byte for byte the source's table; boxes.csv has
-            a right header and NIH's spelling of Infiltration; sources.csv says for each file of
+            a right header and NIH's spelling of Infiltration; marks.csv has image and mark, and no
+            row where the source has no such list; sources.csv says for each file of
             the source where it came from, its bytes and its sha256.
         kind: `phantom` or `local` (a folder), or `nih` (download).
         attempts: of the download, in a row without progress.
@@ -140,14 +176,16 @@ def main(source: Path, tables: Path, kind: str, attempts: int = 10, delay_s: flo
     for path in sorted((*tables.glob("*.txt"), *tables.glob("blacklists/*.csv"))):
         check_names(path)
     boxes = read_boxes(tables / BOX_FILE) if BOX_FILE in taken else []
+    marks = read_marks(tables / MARK_FILE) if MARK_FILE in taken else []
     rows = []
     for name, origin in sorted(taken.items()):
         data = (tables / name).read_bytes()
         rows.append((name, origin, len(data), hashlib.sha256(data).hexdigest()))
     (tables / BOX_FILE).unlink(missing_ok=True)
     write_csv(tables / "boxes.csv", BOX_COLUMNS, boxes)
+    write_csv(tables / MARK_FILE, MARK_COLUMNS, marks)
     write_csv(tables / "sources.csv", ("file", "from", "bytes", "sha256"), rows)
-    say(f"{len(taken)} tables, {len(boxes)} boxes")
+    say(f"{len(taken)} tables, {len(boxes)} boxes, {len(marks)} marks")
 
 
 def write_csv(path: Path, header: tuple[str, ...], rows: list[Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ribcage import metrics
+from ribcage import metrics, shortcuts
 from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
@@ -67,9 +67,9 @@ def score_split(truth: pd.DataFrame, rows: pd.DataFrame) -> tuple[Scores, pd.Dat
 
 def _both(known: np.ndarray, given: np.ndarray, patients: np.ndarray) -> dict[str, Any]:
     counted = metrics.counts(known, patients)
-    area = _row(metrics.auroc(known, given), counted)
-    precision = _row(metrics.average_precision(known, given), counted)
-    precision["prevalence"] = _number(float(known.mean()))
+    area = metrics.row(metrics.auroc(known, given), counted)
+    precision = metrics.row(metrics.average_precision(known, given), counted)
+    precision["prevalence"] = metrics.number(float(known.mean()))
     return {"auroc": area, "ap": precision}
 
 
@@ -79,26 +79,18 @@ def _macro(scores: Scores, truth: pd.DataFrame, patients: np.ndarray) -> dict[st
     for name in ("auroc", "ap"):
         values = [scores[finding][name]["value"] for finding in FINDINGS]
         held = [value for value in values if value is not None]
-        found[name] = _row(float(np.mean(held)) if held else float("nan"), counted)
+        found[name] = metrics.row(float(np.mean(held)) if held else float("nan"), counted)
         found[name]["findings"] = len(held)
     defined = [f for f in FINDINGS if scores[f]["ap"]["value"] is not None]
     shares = [scores[f]["ap"]["prevalence"] for f in defined]
-    found["ap"]["prevalence"] = _number(float(np.mean(shares)) if shares else float("nan"))
+    found["ap"]["prevalence"] = metrics.number(float(np.mean(shares)) if shares else float("nan"))
     return found
-
-
-def _row(value: float, counted: dict[str, int]) -> dict[str, Any]:
-    return {"value": _number(value), "low": None, "high": None, **counted}
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN; what is undefined is null there."""
-    return None if np.isnan(value) else round(value, 6)
 
 
 def main(
     predictions: list[Path],
     curated: Path,
+    tables: Path,
     metrics_file: Path,
     curves: Path,
     headline: Path,
@@ -110,7 +102,9 @@ def main(
     Args:
         predictions: the folders of predict_findings, one a seed.
         curated: the kept images with their labels.
-        metrics_file: the JSON to write, by split, class and metric.
+        tables: the folder that fetch_tables made, for its marks.csv.
+        metrics_file: the JSON to write, by split, class and metric; and by split, `marks`, mark and
+            finding: see `shortcuts.score_marks`.
         curves: the CSV to write: split, class, curve, x, y, threshold.
         headline: macro AUROC and average precision of each split, for `dvc metrics diff`.
         roc: the macro ROC curve of the test films, for `dvc plots diff`.
@@ -118,10 +112,14 @@ def main(
     """
     rows = seed_mean(predictions)
     truth = labels_by_image(read_table(curated), rows["image"].tolist(), str(predictions[0]))
-    splits, drawn = {}, []
+    marks = shortcuts.read_marks(tables / "marks.csv", rows["image"].tolist())
+    splits: dict[str, Scores] = {}
+    drawn = []
     for split in ("val", "test"):
         chosen = (rows["split"] == split).to_numpy()
         splits[split], part = score_split(truth[chosen], rows[chosen])
+        borne = {mark: films[chosen] for mark, films in marks.items()}
+        splits[split]["marks"] = shortcuts.score_marks(truth[chosen], rows[chosen], borne)
         drawn.append(part.assign(split=split))
         area = splits[split]["macro"]["auroc"]
         say(f"{split}: macro AUROC {area['value']} over {area['findings']} findings")

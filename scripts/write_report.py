@@ -11,7 +11,7 @@ from markupsafe import Markup
 from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.progress import say
-from ribcage.report import evidence, outcome, sections
+from ribcage.report import evidence, outcome, sections, shortcuts
 from ribcage.tables import read_meta, read_table
 
 TEMPLATES = Path(__file__).resolve().parent / "ribcage" / "report"
@@ -21,6 +21,7 @@ CONTENTS = (
     ("lungs", "Lungs"),
     ("training", "Training"),
     ("results", "Results"),
+    ("shortcuts", "Shortcuts"),
     ("explanation", "Where the networks look"),
     ("provenance", "Provenance"),
     ("limits", "Limits"),
@@ -145,6 +146,7 @@ def main(
         lungs=sections.lungs(found, segmenter, dice, sheets),
         training=sections.training([model for e in experiments for model in e["models"]]),
         results=outcome.results(experiments),
+        shortcuts=shortcuts.section(experiments),
         explanation=evidence.explanation(experiments, kept),
         provenance=evidence.provenance(
             experiments, meta, pd.read_csv(tables / "sources.csv"), settings

@@ -12,9 +12,19 @@ from index_images import read_entries
 from ribcage.errors import InputError
 from ribcage.films import decode, read_batch
 from ribcage.findings import BOXED, FINDINGS, canonical
-from ribcage.phantoms import anatomy, pathology
+from ribcage.phantoms import anatomy, census, devices, pathology
 from ribcage.phantoms.exposure import draw_film
-from ribcage.phantoms.population import Film, on_test_list, population, rng_of
+from ribcage.phantoms.population import (
+    MARKS,
+    NATURAL,
+    Cohort,
+    Film,
+    Shortcut,
+    on_test_list,
+    plan_patient,
+    population,
+    rng_of,
+)
 
 OPTIONS = {
     "films_per_batch": 20,
@@ -22,6 +32,10 @@ OPTIONS = {
     "quality_faults": 0.15,
     "test_share": 0.4,
     "seed": 3,
+}
+NOISY = {
+    "label_noise": {"missed": 0.3, "invented": 0.2},
+    "shortcuts": [{"finding": "Mass", "mark": "drain", "with": 1, "without": 0}],
 }
 
 
@@ -206,7 +220,7 @@ def test_the_population_is_as_planned():
     healthy = np.mean([not film.findings for film in films])
     assert healthy == pytest.approx(0.4, abs=0.04)
     for finding in FINDINGS:
-        assert np.mean([finding in film.findings for film in films]) > 0.04, finding
+        assert np.mean([finding in film.findings for film in films]) > 0.045, finding
     patients = {film.patient for film in films}
     assert np.mean([on_test_list(p, 0.2, 1) for p in patients]) == pytest.approx(0.2, abs=0.04)
     assert population(100, 0.01, 1) == films[:100]
@@ -220,9 +234,172 @@ def test_the_population_is_as_planned():
         ("size_px", 32),
         ("quality_faults", 1.5),
         ("test_share", -0.1),
+        ("no_finding_share", 1.0),
+        ("rare_boost", 1.1),
     ],
 )
 def test_a_param_out_of_range_is_refused_by_name(key, value, tmp_path):
     with pytest.raises(InputError, match=rf"^draw_phantoms\.{key} must be"):
         main(tmp_path / "share", **{"films": 50, **OPTIONS, key: value})
     assert not (tmp_path / "share").exists()
+
+
+def labels_of(films):
+    return np.array([[finding in film.findings for finding in FINDINGS] for film in films])
+
+
+@pytest.fixture(scope="module")
+def as_in_life():
+    return population(8000, 0.0, 2, Cohort(census.NO_FINDING_OF_NIH, 0.0))
+
+
+@pytest.mark.parametrize("view", ["PA", "AP"])
+def test_without_a_boost_findings_come_and_come_together_as_in_nihs_table(view):
+    shares, pairs, _ = census.real()
+    drawn, rng = census.shares_of(census.NO_FINDING_OF_NIH, 0.0), rng_of(1)
+    films = [drawn.findings(view, *rng.standard_normal((2, 14))) for _ in range(12000)]
+    shown = np.array([[finding in film for finding in FINDINGS] for film in films])
+    healthy = {"PA": 0.584, "AP": 0.470}[view]
+    assert (~shown.any(axis=1)).mean() == pytest.approx(healthy, abs=0.02)
+    assert shown.mean(axis=0) == pytest.approx(shares[view], rel=0.1, abs=0.003)
+    both = shown.T.astype(float) @ shown / len(shown)
+    often = np.triu(pairs[view] > 0.005, 1)
+    assert often.sum() > 10
+    assert both[often] == pytest.approx(pairs[view][often], rel=0.35)
+
+
+def test_a_population_without_a_boost_is_like_nihs(as_in_life):
+    portable = np.array([film.view == "AP" for film in as_in_life])
+    shown = labels_of(as_in_life)
+    healthy = ~shown.any(axis=1)
+    assert portable.mean() == pytest.approx(census.AP_SHARE, abs=0.03)
+    assert healthy.mean() == pytest.approx(census.NO_FINDING_OF_NIH, abs=0.02)
+    assert portable[~healthy].mean() > portable[healthy].mean() + 0.06  # NIH: 0.46 and 0.35
+
+
+def test_findings_come_back_as_in_nihs_table(as_in_life):
+    _, _, returns = census.real()
+    shown, patients = labels_of(as_in_life), np.array([film.patient for film in as_in_life])
+    first = np.flatnonzero(patients[1:] == patients[:-1])
+    for name in ("Atelectasis", "Effusion", "Infiltration", "Mass", "Pneumothorax"):
+        k = FINDINGS.index(name)
+        again = shown[first + 1, k][shown[first, k]].mean()
+        assert again == pytest.approx(returns[k], abs=0.1) and again > 1.5 * shown[:, k].mean()
+
+
+def test_ages_are_those_of_nihs_table(as_in_life):
+    ages = np.array([film.age_years for film in as_in_life])
+    assert ages.min() >= 0 and ages.max() <= 95 and np.median(ages) == pytest.approx(49, abs=2)
+    assert np.mean(ages < 15) == pytest.approx(0.032, abs=0.015)
+
+
+def test_a_full_boost_makes_all_findings_equally_common():
+    common = labels_of(population(8000, 0.0, 2, Cohort(0.4, 1.0))).mean(axis=0)
+    assert common.max() / common.min() < 1.4
+
+
+def test_the_default_has_enough_test_films_of_every_finding():
+    films = population(2600, 0.01, 1)
+    tested = labels_of([film for film in films if on_test_list(film.patient, 0.2, 1)])
+    assert (tested.sum(axis=0) >= 25).all()
+
+
+def test_a_patient_is_planned_alone():
+    cohort = Cohort(shortcuts=(Shortcut("Mass", "drain", 1, 0),), missed=0.3, invented=0.2)
+    films = population(60, 0.1, 3, cohort)
+    patient = films[30].patient
+    alone = plan_patient(patient, 0.1, 3, cohort)
+    assert alone == [film for film in films if film.patient == patient]
+
+
+def test_marks_are_as_common_as_planted_and_change_nothing_else():
+    shortcut = Shortcut("Pneumothorax", "drain", 0.85, 0.03)
+    natural = population(4000, 0, 1)
+    planted = population(4000, 0, 1, Cohort(shortcuts=(shortcut,)))
+    for one, other in zip(natural, planted, strict=True):
+        assert (one.findings, one.view, one.age_years) == (
+            other.findings,
+            other.view,
+            other.age_years,
+        )
+        assert set(one.marks) - {"drain"} == set(other.marks) - {"drain"}
+    ill = [film for film in planted if "Pneumothorax" in film.findings]
+    well = [film for film in planted if "Pneumothorax" not in film.findings]
+    assert np.mean(["drain" in film.marks for film in ill]) == pytest.approx(0.85, abs=0.07)
+    assert np.mean(["drain" in film.marks for film in well]) == pytest.approx(0.03, abs=0.01)
+    for view in ("PA", "AP"):
+        films = [film for film in natural if film.view == view]
+        for mark in MARKS:
+            share = np.mean([mark in film.marks for film in films])
+            assert share == pytest.approx(NATURAL[mark][view], abs=0.04)
+
+
+def test_a_noisy_table_is_wrong_as_often_as_asked_and_the_truth_lies_beside_it(tmp_path):
+    share = tmp_path / "share"
+    main(share, 40, **OPTIONS, **NOISY)
+    noise = NOISY["label_noise"]
+    planned = population(4000, 0, 3, Cohort(**noise))
+    drawn = sum(len(film.findings) for film in planned)
+    missed = sum(len(set(film.findings) - set(film.listed)) for film in planned)
+    invented = np.mean([bool(set(film.listed) - set(film.findings)) for film in planned])
+    assert missed / drawn == pytest.approx(0.3, abs=0.03)
+    assert invented == pytest.approx(0.2, abs=0.03)
+    shortcut = Shortcut("Mass", "drain", 1, 0)
+    films = population(40, 0.15, 3, Cohort(**noise, shortcuts=(shortcut,)))
+    table = read_entries(share / "Data_Entry_2017_v2020.csv").set_index("image")
+    truth = {tuple(row) for row in csv.reader((share / "truth.csv").read_text().splitlines())}
+    marks = {tuple(row) for row in csv.reader((share / "marks.csv").read_text().splitlines())}
+    assert truth == {("image", "finding"), *((f.name, x) for f in films for x in f.findings)}
+    assert marks == {("image", "mark"), *((f.name, x) for f in films for x in f.marks)}
+    for film in films:
+        assert {f for f in FINDINGS if table[f][film.name]} == set(film.listed)
+    assert any(film.findings != film.listed for film in films)
+    for name, label, *_ in csv.reader((share / "BBox_List_2017.csv").read_text().splitlines()[1:]):
+        assert table[canonical(label, "boxes")][name]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"mark": "stent"}, r"entry 1: mark 'stent' must be one of drain, lead, "),
+        ({"finding": "Cough"}, r"entry 1: unknown finding 'Cough'"),
+        ({"with": 1.5}, r"entry 1: with must be 0 to 1"),
+    ],
+)
+def test_a_shortcut_that_cannot_be_drawn_is_refused(changed, words, tmp_path):
+    planted = [{**NOISY["shortcuts"][0], **changed}]
+    with pytest.raises(InputError, match=words):
+        main(tmp_path / "share", 40, **OPTIONS, shortcuts=planted)
+    with pytest.raises(InputError, match="each once"):
+        main(tmp_path / "share", 40, **OPTIONS, shortcuts=2 * NOISY["shortcuts"])
+    assert not (tmp_path / "share").exists()
+
+
+@pytest.mark.parametrize("mark", [*MARKS, "none"])
+def test_a_mark_is_seen_and_nothing_else_changes(mark):
+    marks = () if mark == "none" else (mark,)
+    brighter, changed = [], []
+    for patient in range(1, 5):
+        plain, marked = (
+            draw_film(Film(patient, 0, 50, "M", "PA", (), None, False, borne), 128, 1).pixels
+            for borne in ((), marks)
+        )
+        difference = marked.astype(float) - plain
+        brighter.append((difference > 8).mean())
+        changed.append((np.abs(difference) > 40).mean())
+    assert (min(brighter) > 0.001) == (mark != "none")
+    assert max(changed) < 0.12
+
+
+@pytest.mark.parametrize("finding", ["Pneumothorax", "Effusion"])
+def test_a_drain_goes_to_the_side_of_air_or_fluid(finding):
+    for patient in range(8):
+        rng = rng_of(1, patient)
+        chest = anatomy.draw(rng, anatomy.proportions(rng, 50, "M"), "PA", 128)
+        mask = pathology.add(finding, chest, rng_of(1, patient, 9))
+        before = chest.bone.copy()
+        film = Film(1, 0, 50, "M", "PA", (finding,), None, False, ("drain",))
+        devices.inside(chest, film, {finding: mask}, rng_of(1, patient, 6))
+        added = chest.bone - before
+        assert added.min() > -1e-5 and added.max() > 1
+        assert np.sign((added * chest.x).sum()) == np.sign((mask * chest.x).sum())

@@ -50,6 +50,17 @@ def test_boxes_lists_and_blacklists_may_be_absent(folder, tmp_path):
     (folder / "blacklists" / "rotated.csv").unlink()
     main(folder, tmp_path / "tables", "phantom")
     assert (tmp_path / "tables" / "boxes.csv").read_text() == "image,finding,x_px,y_px,w_px,h_px\n"
+    assert (tmp_path / "tables" / "marks.csv").read_text() == "image,mark\n"
+
+
+def test_a_list_of_marks_is_taken_each_row_once(folder, tmp_path):
+    text = '"image","mark"\r\nb.png,drain,\r\n\r\na.png,chest_tube_2\r\nb.png,drain\r\n'
+    (folder / "marks.csv").write_text(text)
+    main(folder, tmp_path / "tables", "local")
+    marks = (tmp_path / "tables" / "marks.csv").read_text()
+    assert marks == "image,mark\na.png,chest_tube_2\nb.png,drain\n"
+    sources = pd.read_csv(tmp_path / "tables" / "sources.csv").set_index("file")
+    assert sources["sha256"]["marks.csv"] == hashlib.sha256(text.encode()).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -74,6 +85,18 @@ def test_boxes_lists_and_blacklists_may_be_absent(folder, tmp_path):
         ("BBox_List_2017.csv", BOX_HEADER + "../a.png,Mass,1,2,3,4", "line 2: .* is no box of"),
         ("BBox_List_2017.csv", BOX_HEADER + "\na.png,Cough,1,2,3,4", "line 3: unknown finding"),
         ("BBox_List_2017.csv", BOX_HEADER + "\udcff", "byte 44 is not UTF-8"),
+        ("marks.csv", "a.png,drain\n", r"line 1: \['a\.png', 'drain'\] must be image,mark"),
+        ("marks.csv", "", r"line 1: \[''\] must be image,mark"),
+        ("marks.csv", "image,mark\n\n../a.png,drain", "line 3: .* is no image and mark"),
+        ("marks.csv", "image,mark\na.png,Drain", "line 2: .* is no image and mark"),
+        ("marks.csv", "image,mark\na.png,<b>", "line 2: .* is no image and mark"),
+        ("marks.csv", "image,mark\na.png," + 41 * "x", "line 2: .* is no image and mark"),
+        ("marks.csv", "image,mark\na.png,drain,x", "line 2: .* is no image and mark"),
+        (
+            "marks.csv",
+            "\n".join(["image,mark", *(f"a.png,m{n}" for n in range(51))]),
+            "has 51 kinds of marks, over 50",
+        ),
         ("test_list.txt", "a.png\n\nb/c.png", r"test_list\.txt: line 3: 'b/c\.png' is no file"),
         ("blacklists/rotated.csv", "a.png,tilted", "line 1: 'a.png,tilted' is no file name"),
     ],

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import auc, average_precision_score, roc_auc_score
 
 from conftest import predictions_of
-from ribcage import metrics
+from ribcage import metrics, shortcuts
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
 from ribcage.tables import write_table
@@ -37,10 +37,13 @@ def predict(curated, folder, seed=0, order=slice(None)):
     return folder
 
 
-def score(tmp_path, folders):
+def score(tmp_path, folders, marks="image,mark\n"):
     out, curves = tmp_path / "metrics.json", tmp_path / "curves.csv"
     extracts = tmp_path / "headline.json", tmp_path / "roc.csv"
-    main(folders, tmp_path / "curated.parquet", out, curves, *extracts, "some")
+    (tmp_path / "tables").mkdir(exist_ok=True)
+    (tmp_path / "tables" / "marks.csv").write_text(marks)
+    tables = tmp_path / "curated.parquet", tmp_path / "tables"
+    main(folders, *tables, out, curves, *extracts, "some")
     return json.loads(out.read_text()), pd.read_csv(curves)
 
 
@@ -140,3 +143,65 @@ def test_extracts_for_dvc_are_those_of_the_scores(curated, tmp_path):
     chosen = curves.query("split == 'test' and `class` == 'macro' and curve == 'roc'")
     assert np.array_equal(roc["false_positive_rate"], chosen["x"])
     assert np.array_equal(roc["true_positive_rate"], chosen["y"]) and len(roc) > 10
+
+
+def listed(images, mark="drain"):
+    return "\n".join(["image,mark", *(f"{image},{mark}" for image in images)]) + "\n"
+
+
+def test_a_pair_of_mark_and_finding_is_scored_with_without_and_where_they_part(curated, tmp_path):
+    rng = np.random.default_rng(2)
+    borne = np.where(curated["Mass"], rng.random(FILMS) < 0.7, rng.random(FILMS) < 0.2)
+    report, _ = score(tmp_path, [predict(curated, tmp_path / "1")], listed(curated["image"][borne]))
+    test = np.arange(FILMS) >= FILMS // 2
+    pair = report["splits"]["test"]["marks"]["drain"]["Mass"]
+    known, given = curated["Mass"], predictions_of(curated[list(FINDINGS)])["Mass"]
+    assert pair["share_of_positives"] == pytest.approx(borne[test & known].mean(), abs=1e-6)
+    assert pair["share_of_negatives"] == pytest.approx(borne[test & ~known].mean(), abs=1e-6)
+    for name, chosen in {
+        "all": test,
+        "with_mark": test & borne,
+        "without_mark": test & ~borne,
+        "broken": test & (known != borne),
+    }.items():
+        expected = roc_auc_score(known[chosen], given[chosen])
+        assert pair[name]["value"] == pytest.approx(expected, abs=1e-6), name
+        assert pair[name]["positives"] == known[chosen].sum()
+        assert (pair[name]["low"], pair[name]["high"]) == (None, None)
+    alone = roc_auc_score(known[test], borne[test])
+    assert pair["mark_alone"]["value"] == pytest.approx(alone, abs=1e-6) and alone > 0.65
+    assert "Hernia" not in report["splits"]["test"]["marks"]["drain"]
+
+
+def test_a_mark_that_speaks_against_a_finding_is_broken_the_other_way(curated):
+    truth = curated[list(FINDINGS)]
+    rows = curated[["patient"]].join(predictions_of(truth))
+    rng = np.random.default_rng(2)
+    known = truth["Mass"].to_numpy()
+    borne = np.where(known, rng.random(FILMS) < 0.2, rng.random(FILMS) < 0.7)
+    pair = shortcuts.score_marks(truth, rows, {"site": borne})["site"]["Mass"]
+    chosen = known == borne
+    assert pair["broken"]["positives"] == (known & borne).sum()
+    assert pair["broken"]["value"] == pytest.approx(
+        roc_auc_score(known[chosen], rows["Mass"][chosen]), abs=1e-6
+    )
+
+
+def test_too_few_films_behind_a_pair_are_null_or_left_out(curated):
+    truth = curated[list(FINDINGS)]
+    rows = curated[["patient"]].join(predictions_of(truth))
+    always = truth["Mass"].to_numpy()  # no positive is without the mark
+    four = np.arange(FILMS) < 4
+    scores = shortcuts.score_marks(truth, rows, {"drain": always, "line": four})
+    assert scores["line"] == {}
+    pair = scores["drain"]["Mass"]
+    assert pair["mark_alone"]["value"] == 1
+    for name in ("with_mark", "without_mark", "broken"):
+        assert pair[name]["value"] is None
+
+
+def test_no_list_of_marks_is_said_and_a_list_of_other_films_is_refused(curated, tmp_path):
+    report, _ = score(tmp_path, [predict(curated, tmp_path / "1")])
+    assert report["splits"]["test"]["marks"] == {}
+    with pytest.raises(InputError, match=r"marks\.csv: names no film that is scored, as 0000\.png"):
+        score(tmp_path, [tmp_path / "1"], listed(["elsewhere.png"]))

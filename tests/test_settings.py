@@ -5,6 +5,7 @@ import pytest
 from conftest import ROOT
 from ribcage import settings
 from ribcage.errors import InputError
+from ribcage.phantoms.population import MARKS
 from use_preset import main as use_preset
 
 PRESETS = sorted(path.stem for path in (ROOT / "presets").glob("*.yaml"))
@@ -79,6 +80,21 @@ def test_a_bad_setting_is_refused_and_nothing_is_written(params, assignment, wor
         ("shards: [lungs-64, lungs-96]", "shards: [lungs-64]", "trains on lungs-96, which write_"),
         ("archives: *batches", "archives: []", "fetches every batch"),
         ("test: 0.2}", "test: 0.3}", "split_patients.shares: must sum to 1, not 1.1"),
+        (
+            "shortcuts: []",
+            "shortcuts: [{finding: Cough, mark: drain, with: 1, without: 0}]",
+            "draw_phantoms.shortcuts: 'Cough' is no finding; known are Atelectasis",
+        ),
+        (
+            "shortcuts: []",
+            "shortcuts: [&one {finding: Mass, mark: drain, with: 1, without: 0}, *one]",
+            "draw_phantoms.shortcuts: drain is planted twice",
+        ),
+        (
+            "shortcuts: []",
+            "shortcuts: [{finding: Mass, mark: stent, with: 1, without: 0}]",
+            "draw_phantoms.shortcuts.0.mark: 'stent' is not one of",
+        ),
         ("films: 2600", "films: 100", r"batches: 100 phantoms .* make \['images_001'\]"),
         ("seeds: [1]", "seeds: [1", "is not YAML"),
     ],
@@ -88,6 +104,11 @@ def test_a_wrong_key_or_value_is_one_sentence(params, old, new, words):
         settings.read(edited(params, old, new))
     assert "\n" not in str(error.value)
     assert str(params) in str(error.value)
+
+
+def test_the_schema_knows_the_marks_that_can_be_drawn():
+    schema = settings.load_yaml(settings.SCHEMA)["properties"]["draw_phantoms"]["properties"]
+    assert schema["shortcuts"]["items"]["properties"]["mark"]["enum"] == list(MARKS)
 
 
 def test_numbers_are_read_as_dvc_reads_them(params):

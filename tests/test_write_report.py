@@ -43,6 +43,9 @@ def write_tables(folder, films):
     sources = pd.DataFrame([["entries.csv", HOSTILE, 3, "0" * 64]])
     sources.columns = ["file", "from", "bytes", "sha256"]
     sources.to_csv(folder / "tables" / "sources.csv", index=False)
+    masses = table["image"][labels["Mass"]].iloc[3:]  # the first three break the link
+    marks = pd.DataFrame({"image": masses, "mark": "drain"})
+    marks.to_csv(folder / "tables" / "marks.csv", index=False)
     return table.iloc[2:], sides
 
 
@@ -78,7 +81,7 @@ def write_experiment(folder, name, table, sides):
     rows = pd.concat([people, given], axis=1)[sides != "train"]
     write_table(rows, out / "1" / "predictions.parquet", META)
     files = [out / file for file in ("metrics.json", "curves.csv", "headline.json", "roc.csv")]
-    score([out / "1"], folder / "curated.parquet", *files, name)
+    score([out / "1"], folder / "curated.parquet", folder / "tables", *files, name)
     cams = out / "cams"
     for part in ("films", "overlays"):
         (cams / part).mkdir(parents=True)
@@ -156,6 +159,7 @@ def test_every_section_is_there_and_linked(page):
         "lungs",
         "training",
         "results",
+        "shortcuts",
         "explanation",
         "provenance",
         "limits",
@@ -228,6 +232,19 @@ def test_hostile_names_stay_text(inputs, page, tmp_path):
     ).replace("(1)>", "(1)&gt;")
     hostile = write(inputs, tmp_path / "x.html", title="</title><script>alert(1)</script>")
     assert "<script" not in hostile
+
+
+def test_the_section_on_shortcuts_shows_what_was_scored(inputs, page):
+    section = page.split('<section id="shortcuts">')[1].split("</section>")[0]
+    folder, _ = inputs
+    for name in ("small", "smaller"):
+        metrics = json.loads((folder / "reports" / name / "metrics.json").read_text())
+        pair = metrics["splits"]["test"]["marks"]["drain"]["Mass"]
+        assert pair["mark_alone"]["value"] > 0.6
+        for part in ("mark_alone", "all"):
+            assert f"<td>{pair[part]['value']:.3f}</td>" in section
+    assert "standard errors (Hanley and McNeil" in section
+    assert '<td class="text">too few films break the link to tell</td>' in section
 
 
 def test_nothing_is_loaded_from_anywhere(page):

@@ -40,6 +40,19 @@ def youden_threshold(truth: np.ndarray, score: np.ndarray) -> float:
     return float(thresholds[best])
 
 
+def number(value: float) -> float | None:
+    """A number for JSON, which has no NaN: what is undefined is null there."""
+    return None if np.isnan(value) else round(value, 6)
+
+
+def row(value: float, counted: dict[str, int]) -> dict[str, float | int | None]:
+    """A metric as it is written: value, low, high, and what `counts` counted.
+
+    `low` and `high` are null: intervals need a bootstrap over patients.
+    """
+    return {"value": number(value), "low": None, "high": None, **counted}
+
+
 def counts(truth: np.ndarray, patients: np.ndarray) -> dict[str, int]:
     """Positives, negatives, and the patients who have a positive film."""
     return {

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from ribcage.errors import InputError
+from ribcage.findings import FINDINGS
 
 PARAMS = Path("params.yaml")
 SCHEMA = Path(__file__).resolve().parents[2] / "params.schema.yaml"
@@ -70,6 +71,7 @@ def _contradictions(settings: Settings) -> Iterable[str]:
             f"batches: {drawn['films']} phantoms in batches of {drawn['films_per_batch']} "
             f"make {names}"
         )
+    yield from _wrong_shortcuts(drawn["shortcuts"])
     shares = settings["split_patients"]["shares"]
     if abs(sum(shares.values()) - 1) > 1e-9:
         yield f"split_patients.shares: must sum to 1, not {sum(shares.values()):g}"
@@ -81,6 +83,18 @@ def _contradictions(settings: Settings) -> Iterable[str]:
                 f"experiments.{name}: trains on {wanted}, which write_shards.shards "
                 f"does not list ({', '.join(written)}); add it there"
             )
+
+
+def _wrong_shortcuts(shortcuts: list[Settings]) -> Iterable[str]:
+    marks = [planted["mark"] for planted in shortcuts]
+    for planted in shortcuts:
+        if planted["finding"] not in FINDINGS:
+            yield (
+                f"draw_phantoms.shortcuts: {planted['finding']!r} is no finding; known are "
+                f"{', '.join(FINDINGS)}"
+            )
+        if marks.count(planted["mark"]) > 1:
+            yield f"draw_phantoms.shortcuts: {planted['mark']} is planted twice; plant a mark once"
 
 
 def of_experiment(settings: Settings, experiment: str) -> Settings:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ribcage.phantoms import anatomy, pathology
+from ribcage.phantoms import anatomy, devices, pathology
 from ribcage.phantoms.anatomy import Chest
-from ribcage.phantoms.canvas import blur, clouds, strokes
+from ribcage.phantoms.canvas import blur, clouds
 from ribcage.phantoms.population import Film, rng_of
 
 MU_SOFT, MU_BONE = 0.20, 0.42
@@ -46,9 +46,11 @@ def draw_film(film: Film, size: int, seed: int) -> Drawn:
     chest = anatomy.draw(body, shape, film.view, size)
     lungs = _without_slivers(chest.shown)
     masks = {finding: pathology.add(finding, chest, ill, severe[finding]) for finding in severe}
+    devices.inside(chest, film, masks, rng_of(seed, film.patient, 6, film.follow_up))
     seen = develop(chest, look)
     placed = Placement(place, film, shape, size)
     pixels = np.clip(placed.move(seen, smooth=True), 0, 1)
+    pixels = devices.letters(pixels, film, rng_of(seed, film.patient, 7, film.follow_up))
     lungs, heart = placed.move_mask(lungs), placed.move_mask(chest.heart > 0.5)
     lesions = {finding: placed.move_mask(mask) for finding, mask in masks.items()}
     pixels = finish(pixels, lungs, film, place)
@@ -144,23 +146,8 @@ class Placement:
 def finish(
     pixels: np.ndarray, lungs: np.ndarray, film: Film, rng: np.random.Generator
 ) -> np.ndarray:
-    """Add what is not the patient: collimation, a side marker, tubes' shadows, faults."""
-    size = len(pixels)
+    """Add what is not the patient: the shutters' frame, faults."""
     pixels = np.ascontiguousarray(pixels)
-    if film.view == "AP" and rng.random() < 0.35:  # a lead across the chest
-        t = np.linspace(0, 1, 24)
-        lead = np.stack(
-            [-0.4 + 0.8 * t, rng.uniform(0.3, 0.7) + 0.08 * np.sin(4 * t + rng.uniform(0, 6))], 1
-        )
-        pixels = np.maximum(pixels, 0.85 * blur(strokes([(lead, 0.006, 1.0)], size), 0.001))
-    if rng.random() < 0.7:
-        letter = "L" if rng.random() < 0.8 else "R"
-        across = rng.uniform(0.86, 0.92) if letter == "L" else rng.uniform(0.04, 0.09)
-        at = (int(across * size), int(rng.uniform(0.06, 0.14) * size))
-        canvas = np.zeros((size, size), np.uint8)
-        face = cv2.FONT_HERSHEY_SIMPLEX
-        cv2.putText(canvas, letter, at, face, size / 420, 255, max(1, size // 160), cv2.LINE_AA)
-        pixels = np.maximum(pixels, canvas.astype(np.float32) / 255)
     _shut(pixels, lungs, rng)
     if film.fault == "other_images_with_lower_quality":
         pixels = 0.12 + 0.10 * pixels + 0.05 * rng.standard_normal(pixels.shape, dtype=np.float32)
