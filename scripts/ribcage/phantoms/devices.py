@@ -14,7 +14,7 @@ from ribcage.phantoms.canvas import Line, blur, strokes
 from ribcage.phantoms.population import MARKS, Film
 
 METAL_CM = 3.0
-"""Bone as opaque as what a stroke of full strength draws: 3 mm of steel, or 2 mm of lead."""
+"""Bone as opaque as what a stroke of full strength draws: about 1.3 mm of steel."""
 CM = 1 / 42
 
 Masks = dict[str, np.ndarray]
