@@ -292,7 +292,7 @@ def test_a_drain_goes_to_the_side_of_air_or_fluid(finding):
     for patient in range(8):
         rng = rng_of(1, patient)
         chest = anatomy.draw(rng, anatomy.proportions(rng, 50, "M"), "PA", 128)
-        mask = pathology.add(finding, chest, rng_of(1, patient, 9))
+        mask = pathology.add(finding, chest, rng_of(1, patient, 9), 0.8)
         before = chest.bone.copy()
         film = Film(1, 0, 50, "M", "PA", (finding,), None, False, ("drain",))
         devices.inside(chest, film, {finding: mask}, rng_of(1, patient, 6))
