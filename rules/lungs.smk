@@ -1,11 +1,35 @@
 """Lungs: a network that finds them, their boxes, films with them drawn in and cut to them."""
 
 
+rule fetch_lung_masks:
+    """Bring real films with lung masks into the layout that the segmenter learns from."""
+    input:
+        stamp=".stamps/fetch_lung_masks",
+    output:
+        lung_masks=directory("data/lung_masks"),
+    log:
+        "logs/fetch_lung_masks.log",
+    benchmark:
+        "benchmarks/fetch_lung_masks.tsv"
+    conda:
+        "../environment.yml"
+    resources:
+        downloads=1,
+    params:
+        sources=config["fetch_lung_masks"]["sources"],
+        size_px=config["fetch_lung_masks"]["size_px"],
+        min_rca=config["fetch_lung_masks"]["min_rca"],
+        test_share=config["fetch_lung_masks"]["test_share"],
+    script:
+        "../scripts/fetch_lung_masks.py"
+
+
 rule train_segmenter:
-    """Train a U-Net to find the lungs, on phantoms whose lungs are known."""
+    """Train a network to find the lungs, on phantoms and, where there are any, real masks."""
     input:
         stamp=".stamps/train_segmenter",
         share="data/phantoms",
+        lung_masks="data/lung_masks",
     output:
         segmenter=directory("models/segmenter"),
     log:
@@ -18,12 +42,17 @@ rule train_segmenter:
     resources:
         gpu=1,
     params:
+        architecture=config["train_segmenter"]["architecture"],
         encoder=config["train_segmenter"]["encoder"],
+        decoder_channels=config["train_segmenter"]["decoder_channels"],
+        init=config["train_segmenter"]["init"],
         size_px=config["train_segmenter"]["size_px"],
         films=config["train_segmenter"]["films"],
+        real_share=config["train_segmenter"]["real_share"],
         samples=config["train_segmenter"]["samples"],
         batch_size=config["train_segmenter"]["batch_size"],
         lr=config["train_segmenter"]["lr"],
+        ema=config["train_segmenter"]["ema"],
         seed=config["train_segmenter"]["seed"],
     script:
         "../scripts/train_segmenter.py"

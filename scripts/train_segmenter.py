@@ -1,128 +1,85 @@
-"""Train a U-Net to find the lungs, on phantoms whose lungs are known."""
+"""Train a network to find the lungs, on phantoms whose lungs are known, and on real masks."""
 
-import io
 import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import segmentation_models_pytorch as smp
 import torch
 from PIL import Image
+from torch.optim.swa_utils import AveragedModel
 
 from ribcage import lungs, nets, segmenting
-from ribcage.disguise import Disguise
 from ribcage.engine import step
 from ribcage.errors import InputError
-from ribcage.films import decode, read_batch
+from ribcage.masked_films import Batch, Mix, Pairs, batches, names_on, read_pairs, real_pairs
 from ribcage.progress import Progress, say
-from ribcage.schedules import shuffled
 
 HELD_OUT = 200
-"""Test phantoms on which Dice is measured."""
+"""Test films on which Dice is measured: so many phantoms, and as many real ones."""
 
 
-def read_pairs(share: Path, names: set[str], size_px: int) -> tuple[np.ndarray, np.ndarray]:
-    """Read films and masks by name, in the order of the archives.
+class Recipe(NamedTuple):
+    """How the network learns; main says what each means."""
 
-    Returns:
-        uint8 [n, size, size] and bool [n, size, size].
-    """
-    films, masks = [], []
-    for batch in sorted((share / "images").iterdir()):
-        drawn = dict(read_batch(share / "lung_masks" / batch.name, names))
-        for name, data in read_batch(batch, names):
-            if name not in drawn:
-                raise InputError(f"{share / 'lung_masks' / batch.name}: has no mask of {name}")
-            films.append(lungs.see(decode(data, name), size_px))
-            mask = Image.open(io.BytesIO(drawn[name]), formats=("PNG",))
-            masks.append(lungs.see(np.asarray(mask.convert("L")), size_px) > 127)
-    if not films:
-        raise InputError(f"{share}: holds none of the {len(names)} films on its lists")
-    return np.stack(films), np.stack(masks)
+    samples: int
+    batch_size: int
+    lr: float
+    ema: float
 
 
-def names_on(share: Path, side: str, at_most: int, rng: np.random.Generator) -> set[str]:
-    """Draw films from an official list, without those on a blacklist."""
-    named = set((share / f"{side}_list.txt").read_text(encoding="utf-8").split())
-    for path in (share / "blacklists").glob("*.csv"):
-        named -= set(path.read_text(encoding="utf-8").split())
-    chosen = sorted(named)
-    rng.shuffle(chosen)
-    return set(chosen[:at_most])
-
-
-def batches(
-    films: np.ndarray, masks: np.ndarray, batch_size: int, rng: np.random.Generator
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield disguised films, normalised float32 [n, 1, h, w], and their masks, for ever."""
-    disguise = Disguise(rng)
-    for chosen in shuffled(len(films), batch_size, rng):
-        pairs = [disguise(films[k], masks[k]) for k in chosen]
-        seen = nets.normalise(torch.from_numpy(np.stack([film for film, _ in pairs])) * 255)
-        truth = torch.from_numpy(np.stack([mask for _, mask in pairs]).astype(np.float32))
-        yield seen.contiguous(memory_format=torch.channels_last), truth.unsqueeze(1)
-
-
-def dice_of(
-    net: torch.nn.Module, films: np.ndarray, masks: np.ndarray, on: nets.Machine
-) -> np.ndarray:
+def dice_of(net: torch.nn.Module, held: Pairs, on: nets.Machine) -> np.ndarray:
     """Dice of the cleaned masks against the true ones, float [n]."""
     net.eval()
     found = []
-    for start in range(0, len(films), 32):
-        one, two = segmenting.probabilities(net, films[start : start + 32], on)
-        for given, truth in zip((one + two) / 2, masks[start : start + 32], strict=True):
+    for start in range(0, len(held.films), 32):
+        one, two = segmenting.probabilities(net, held.films[start : start + 32], on)
+        for given, truth in zip((one + two) / 2, held.masks[start : start + 32], strict=True):
             large = np.asarray(Image.fromarray(truth).resize((lungs.MASK_SIDE,) * 2)) > 0
             found.append(lungs.dice(lungs.clean(given), large))
     return np.array(found)
 
 
-def main(
-    share: Path,
-    segmenter: Path,
-    encoder: str,
-    size_px: int,
-    films: int,
-    samples: int,
-    batch_size: int,
-    lr: float,
-    seed: int,
-    threads: int = 1,
-) -> None:
-    """Write `models/segmenter/`: weights, config, history and metrics.
+def averaged(net: torch.nn.Module, ema: float) -> AveragedModel:
+    """Follow a network by an exponential moving average of its weights and batch statistics.
 
-    Args:
-        share: phantoms with lung masks, in NIH's layout.
-        segmenter: the folder to write.
-        encoder: of the U-Net, by its name in segmentation-models-pytorch.
-        size_px: side at which it sees films.
-        films: films of the train_val list to learn from at the most.
-        samples: disguised films seen in all.
-        batch_size: films a step.
-        lr: first learning rate of the cosine.
-        seed: of weights, order and disguises.
-        threads: of the CPU.
+    Early on the average is over fewer steps than `ema` says: it forgets the random start.
     """
-    on = nets.machine(threads)
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    learn = read_pairs(share, names_on(share, "train_val", films, rng), size_px)
-    held = read_pairs(share, names_on(share, "test", HELD_OUT, rng), size_px)
-    net = on.place(segmenting.build(encoder))
-    optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=1e-2)
-    steps = math.ceil(samples / batch_size)
+
+    def moved(old: torch.Tensor, new: torch.Tensor, steps: torch.Tensor | int) -> torch.Tensor:
+        kept = min(ema, (1 + int(steps)) / (10 + int(steps)))
+        return old + (new - old) * (1 - kept)
+
+    return AveragedModel(net, avg_fn=moved, use_buffers=True)
+
+
+def train(
+    net: torch.nn.Module,
+    source: Iterator[Batch],
+    held: Pairs,
+    recipe: Recipe,
+    on: nets.Machine,
+) -> tuple[torch.nn.Module, list[tuple[int, int, float, float]]]:
+    """Train a network, or its moving average; measure Dice four times on the way.
+
+    Returns:
+        The network to keep, and rows of step, samples, loss, Dice.
+    """
+    optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.lr, weight_decay=1e-2)
+    follower = averaged(net, recipe.ema) if recipe.ema else None
+    kept = follower.module if follower else net
+    steps = math.ceil(recipe.samples / recipe.batch_size)
     judged = {max(1, round(steps * k / 4)) for k in range(1, 5)}
-    progress = Progress(steps * batch_size, "films")
-    source = batches(*learn, batch_size, rng)
-    history = []
-    total, count = 0.0, 0
+    progress = Progress(steps * recipe.batch_size, "films")
+    history, losses = [], []
     for number in range(1, steps + 1):
         warm = min(1.0, number / max(steps * 0.05, 1))
         for group in optimizer.param_groups:
-            group["lr"] = lr * warm * (1 + math.cos(math.pi * number / steps)) / 2
+            group["lr"] = recipe.lr * warm * (1 + math.cos(math.pi * number / steps)) / 2
         net.train()
         seen, truth = (part.to(on.device) for part in next(source))
         with on.autocast():
@@ -132,32 +89,103 @@ def main(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        total, count = total + loss.item(), count + 1
-        progress.add(batch_size, f"loss {total / count:.4f}")
+        if follower:
+            follower.update_parameters(net)
+        losses.append(loss.item())
+        progress.add(recipe.batch_size, f"loss {np.mean(losses):.4f}")
         if number in judged:
-            dice = dice_of(net, *held, on)
-            history.append((number, number * batch_size, total / count, dice.mean()))
-            say(f"step {number}/{steps}: loss {total / count:.4f}, held-out Dice {dice.mean():.4f}")
-            total, count = 0.0, 0
+            mean, dice = float(np.mean(losses)), float(dice_of(kept, held, on).mean())
+            history.append((number, number * recipe.batch_size, mean, dice))
+            say(f"step {number}/{steps}: loss {mean:.4f}, held-out Dice {dice:.4f}")
+            losses = []
+    return kept, history
+
+
+def summary(dice: np.ndarray) -> dict[str, Any] | None:
+    """What metrics.json says of held-out films; None where there are none."""
+    if not len(dice):
+        return None
+    low, mean = round(float(dice.min()), 6), round(float(dice.mean()), 6)
+    return {"dice_mean": mean, "dice_min": low, "films": len(dice)}
+
+
+def main(
+    share: Path,
+    lung_masks: Path,
+    segmenter: Path,
+    architecture: str,
+    encoder: str,
+    decoder_channels: list[int],
+    init: str,
+    size_px: int,
+    films: int,
+    real_share: float,
+    samples: int,
+    batch_size: int,
+    lr: float,
+    ema: float,
+    seed: int,
+    threads: int = 1,
+) -> None:
+    """Write `models/segmenter/`: weights, config, history and metrics.
+
+    Args:
+        share: phantoms with lung masks, in NIH's layout.
+        lung_masks: real films with lung masks in the same layout; it may hold none.
+        segmenter: the folder to write.
+        architecture: `unet` or `pspnet`.
+        encoder: by its name in segmentation-models-pytorch.
+        decoder_channels: of the U-Net's five blocks, the coarsest first.
+        init: `none`, or a file of weights for this very network.
+        size_px: side at which it sees films.
+        films: phantoms of the train_val list to learn from at the most.
+        real_share: share of the training films that are real ones, in [0, 1].
+        samples: disguised films seen in all; 0 takes the weights of `init` as they are.
+        batch_size: films a step.
+        lr: first learning rate of the cosine.
+        ema: what the average of the weights keeps of itself at a step, in [0, 1); 0: no average.
+        seed: of weights, order and disguises.
+        threads: of the CPU.
+
+    Raises:
+        InputError: weights do not fit, real films are wanted and absent, or the loss is no number.
+    """
+    if not samples and init == "none":
+        raise InputError("train_segmenter.samples: 0 takes weights as they are; name them in init")
+    on = nets.machine(threads)
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    recipe = Recipe(samples, batch_size, lr, ema)
+    net = segmenting.build(encoder, architecture, decoder_channels)
+    origin = None if init == "none" else segmenting.import_weights(net, Path(init))
+    learn = read_pairs(share, names_on(share, "train_val", films, rng), size_px)
+    held = read_pairs(share, names_on(share, "test", HELD_OUT, rng), size_px)
+    real, real_held = real_pairs(lung_masks, real_share, HELD_OUT, size_px, rng)
+    source = batches((learn, real), Mix(batch_size, real_share), seed, threads)
+    net, history = train(on.place(net), source, held, recipe, on)
+    dice = dice_of(net, held, on)
     segmenter.mkdir()
     config = {
-        "architecture": "segmentation_models_pytorch.Unet",
+        "architecture": architecture,
         "encoder": encoder,
-        "decoder_channels": segmenting.DECODER,
+        "decoder_channels": list(decoder_channels),
+        "init": origin,
         "size_px": size_px,
         "normalisation": nets.NORMALISATION,
-        "settings": {"films": films, "samples": samples, "batch_size": batch_size, "lr": lr},
+        "settings": {"films": films, "real_share": real_share, **recipe._asdict()},
         "seed": seed,
-        "n_train_films": len(learn[0]),
+        "n_train_films": len(learn.films),
+        "n_real_films": len(real.films),
         "device": on.device.type,
         "precision": "bfloat16 autocast" if on.bf16 else "float32",
         "versions": {"torch": torch.__version__, "segmentation_models_pytorch": smp.__version__},
     }
     nets.save(net, config, segmenter)
-    table = pd.DataFrame(history, columns=["step", "samples", "loss", "dice"])
+    # Imported weights that are taken as they are have a single point, and no loss.
+    rows = history or [(0, 0, math.nan, float(dice.mean()))]
+    table = pd.DataFrame(rows, columns=["step", "samples", "loss", "dice"])
     table.to_csv(segmenter / "history.csv", index=False, float_format="%.6g", lineterminator="\n")
-    scores = {"dice_mean": round(float(dice.mean()), 6), "dice_min": round(float(dice.min()), 6)}
-    scores["films"] = len(dice)
+    scores = {**(summary(dice) or {}), "real": summary(dice_of(net, real_held, on))}
     (segmenter / "metrics.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
 
 

@@ -126,7 +126,14 @@ def batch(tmp_path):
     write_table(rows, tmp_path / "curated.parquet", META)
     (tmp_path / "net").mkdir()
     nets.save(
-        segmenting.build("resnet18"), {"encoder": "resnet18", "size_px": 64}, tmp_path / "net"
+        segmenting.build("resnet18"),
+        {
+            "encoder": "resnet18",
+            "architecture": "unet",
+            "decoder_channels": [128, 64, 32, 16, 8],
+            "size_px": 64,
+        },
+        tmp_path / "net",
     )
     return tmp_path
 

@@ -96,6 +96,16 @@ def test_a_bad_setting_is_refused_and_nothing_is_written(params, assignment, wor
             "draw_phantoms.shortcuts.0.mark: 'stent' is not one of",
         ),
         ("films: 2600", "films: 100", r"batches: 100 phantoms .* make \['images_001'\]"),
+        ("real_share: 0", "real_share: 0.2", "real_share: 0.2 .* sources is empty; add a source"),
+        ("samples: 4500", "samples: 0", "samples: 0 takes weights as they are; name them in init"),
+        ("ema: 0", "ema: 1", "train_segmenter.ema: 1 is .*"),
+        (
+            "sources: []",
+            "sources: [{kind: own, origin: a, max_films: 9}, {kind: own, origin: b, max_films: 9}]",
+            "fetch_lung_masks.sources: own is there 2 times; name it once",
+        ),
+        ("sources: []", "sources: [{kind: v7, origin: a, max_films: 9}]", "'v7' is not one of"),
+        ("sources: []", "sources: [{kind: own, origin: a}]", "'max_films' is a required"),
         ("seeds: [1]", "seeds: [1", "is not YAML"),
     ],
 )

@@ -72,6 +72,7 @@ def _contradictions(settings: Settings) -> Iterable[str]:
             f"make {names}"
         )
     yield from _wrong_shortcuts(drawn["shortcuts"])
+    yield from _contradictions_of_lungs(settings)
     shares = settings["split_patients"]["shares"]
     if abs(sum(shares.values()) - 1) > 1e-9:
         yield f"split_patients.shares: must sum to 1, not {sum(shares.values()):g}"
@@ -95,6 +96,20 @@ def _wrong_shortcuts(shortcuts: list[Settings]) -> Iterable[str]:
             )
         if marks.count(planted["mark"]) > 1:
             yield f"draw_phantoms.shortcuts: {planted['mark']} is planted twice; plant a mark once"
+
+
+def _contradictions_of_lungs(settings: Settings) -> Iterable[str]:
+    sources, trained = settings["fetch_lung_masks"]["sources"], settings["train_segmenter"]
+    kinds = [source["kind"] for source in sources]
+    for kind in sorted({kind for kind in kinds if kinds.count(kind) > 1}):
+        yield f"fetch_lung_masks.sources: {kind} is there {kinds.count(kind)} times; name it once"
+    if trained["real_share"] and not sources:
+        yield (
+            f"train_segmenter.real_share: {trained['real_share']:g} of the films are real, but "
+            "fetch_lung_masks.sources is empty; add a source, or write 0"
+        )
+    if not trained["samples"] and trained["init"] == "none":
+        yield "train_segmenter.samples: 0 takes weights as they are; name them in init"
 
 
 def of_experiment(settings: Settings, experiment: str) -> Settings:
