@@ -1,22 +1,19 @@
 """Draw chest films with known lungs, findings and labels, as a share in NIH's layout."""
 
-import gzip
-import io
 import multiprocessing
 import os
 import signal
-import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
 
+from ribcage.archives import archive, png, put
 from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.findings import BOXED, NO_FINDING, canonical
@@ -44,21 +41,29 @@ FILM_SIDE_CM = 42.0
 Boxes = dict[str, tuple[float, float, float, float]]
 
 
-def png(pixels: np.ndarray) -> bytes:
-    """Encode as PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
-    return buffer.getvalue()
+class Files(NamedTuple):
+    """What is stored of one film: PNG files, and its boxes."""
+
+    film: bytes
+    lungs: bytes
+    parts: dict[str, bytes]
+    boxes: Boxes
 
 
-def draw(task: tuple[Film, int, int]) -> tuple[bytes, bytes, Boxes]:
-    """Draw one film: its PNG, its lung mask's PNG, its boxes."""
+def draw(task: tuple[Film, int, int]) -> Files:
+    """Draw one film and encode it, with the masks of lungs, heart and findings."""
     film, size_px, seed = task
     drawn = draw_film(film, size_px, seed)
     pixels = drawn.pixels
     if film.rgba:  # as 519 of NIH's films are stored
         pixels = np.dstack([pixels, pixels, pixels, np.full_like(pixels, 255)])
-    return png(pixels), png(np.where(drawn.lungs, np.uint8(255), np.uint8(0))), drawn.boxes
+    parts = {"Heart": drawn.heart, **drawn.lesions}
+    masks = {name: _mask(mask) for name, mask in parts.items()}
+    return Files(png(pixels), _mask(drawn.lungs), masks, drawn.boxes)
+
+
+def _mask(mask: np.ndarray) -> bytes:
+    return png(np.where(mask, np.uint8(255), np.uint8(0)))
 
 
 def _start_worker() -> None:
@@ -68,9 +73,7 @@ def _start_worker() -> None:
 
 
 @contextmanager
-def drawing(
-    tasks: list[tuple[Film, int, int]], threads: int
-) -> Iterator[Iterator[tuple[bytes, bytes, Boxes]]]:
+def drawing(tasks: list[tuple[Film, int, int]], threads: int) -> Iterator[Iterator[Files]]:
     """Give the drawn films in the order of the tasks, whoever drew them."""
     if threads == 1:
         cv2.setNumThreads(1)
@@ -83,25 +86,6 @@ def drawing(
         yield workers.map(draw, tasks, chunksize=8)
     finally:
         workers.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def archive(path: Path) -> Iterator[tarfile.TarFile]:
-    """Write a .tar.gz whose bytes depend on its members alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        path.open("wb") as file,
-        gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar,
-    ):
-        yield tar
-
-
-def put(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    """Add a member without date or owner."""
-    member = tarfile.TarInfo(name)
-    member.size = len(data)
-    tar.addfile(member, io.BytesIO(data))
 
 
 def entry(film: Film, size_px: int) -> str:
@@ -189,8 +173,10 @@ def main(
     Args:
         share: the folder to write: `Data_Entry_2017_v2020.csv`, `BBox_List_2017.csv`,
             `train_val_list.txt`, `test_list.txt`, `blacklists/`, `images/<batch>.tar.gz`,
-            `lung_masks/<batch>.tar.gz`; `truth.csv` (image, finding: what is drawn, which is what
-            the table says where labels have no noise) and `marks.csv` (image, mark).
+            `lung_masks/<batch>.tar.gz`; `part_masks/<batch>.tar.gz` with masks of the heart and of
+            each finding, as `<film>_Heart.png` and `<film>_Mass.png`; `truth.csv` (image, finding:
+            what is drawn, which is what the table says where labels have no noise) and `marks.csv`
+            (image, mark).
         films: how many to draw.
         films_per_batch: films an archive, the last one fewer.
         size_px: side of a film.
@@ -229,14 +215,17 @@ def main(
             name = f"images_{first // films_per_batch + 1:03d}.tar.gz"
             with (
                 archive(share / "images" / name) as images,
-                archive(share / "lung_masks" / name) as masks,
+                archive(share / "lung_masks" / name) as lungs,
+                archive(share / "part_masks" / name) as parts,
             ):
-                for film, (image, mask, found) in zip(part, islice(drawn, len(part)), strict=True):
-                    put(images, f"images/{film.name}", image)
-                    put(masks, f"lung_masks/{film.name}", mask)
+                for film, files in zip(part, islice(drawn, len(part)), strict=True):
+                    put(images, f"images/{film.name}", files.film)
+                    put(lungs, f"lung_masks/{film.name}", files.lungs)
+                    for of, mask in files.parts.items():
+                        put(parts, f"part_masks/{Path(film.name).stem}_{of}.png", mask)
                     if film.name in test:  # as in NIH's set, only test films have boxes
-                        listed = [f for f in found if f in BOXED and f in film.listed]
-                        boxes += [box_row(film, f, found[f]) for f in listed]
+                        listed = [f for f in files.boxes if f in BOXED and f in film.listed]
+                        boxes += [box_row(film, f, files.boxes[f]) for f in listed]
                     progress.add()
     rows = [entry(film, size_px) for film in planned]
     table = "\n".join([HEADER, *rows]) + "\n"

@@ -68,9 +68,22 @@ def test_the_layout_is_nihs(share):
 
 def test_films_are_grey_or_grey_stored_as_rgba():
     film = Film(1, 0, 50, "F", "PA", (), None, True)
-    data, _, _ = draw((film, 64, 1))
+    data = draw((film, 64, 1)).film
     assert Image.open(io.BytesIO(data)).mode == "RGBA"
     assert decode(data, "x.png").shape == (64, 64)
+
+
+def test_every_finding_and_the_heart_have_a_mask(share):
+    parts = films_of(share, "part_masks")
+    stored = {name.removeprefix("part_masks/").removesuffix(".png") for name in parts}
+    planned = population(50, OPTIONS["quality_faults"], OPTIONS["seed"])
+    wanted = {f"{film.name[:-4]}_{part}" for film in planned for part in ("Heart", *film.findings)}
+    assert stored == wanted
+    film = next(film for film in planned if film.findings)
+    drawn = draw_film(film, 96, OPTIONS["seed"])
+    for finding in film.findings:
+        mask = np.asarray(parts[f"part_masks/{film.name[:-4]}_{finding}.png"]) > 0
+        assert np.array_equal(mask, drawn.lesions[finding])
 
 
 def test_patients_are_on_one_list(share):
