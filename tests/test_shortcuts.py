@@ -122,6 +122,8 @@ def test_what_there_is_to_say_is_said():
     assert "1 pair of a mark and a finding goes together" in against["sentence"]
     assert "No experiment is seen to lean" in against["sentence"]
     leaning = shortcuts.section([experiment({"drain": {"Mass": pair(0.3)}})])
+    untold = shortcuts.section([experiment({"drain": {"Mass": pair(None)}})])
+    assert "In 1 case too few films break the link to tell" in untold["sentence"]
     assert leaning["leaning"] == [
         "some leans on drain for Mass: AUROC 0.900 on all films, 0.700 on those without drain, "
         "0.300 on those that break the link."

@@ -43,7 +43,7 @@ def write_tables(folder, films):
     sources = pd.DataFrame([["entries.csv", HOSTILE, 3, "0" * 64]])
     sources.columns = ["file", "from", "bytes", "sha256"]
     sources.to_csv(folder / "tables" / "sources.csv", index=False)
-    masses = table["image"][labels["Mass"]].iloc[3:]  # the first three break the link
+    masses = table["image"][labels["Mass"]]
     marks = pd.DataFrame({"image": masses, "mark": "drain"})
     marks.to_csv(folder / "tables" / "marks.csv", index=False)
     return table.iloc[2:], sides

@@ -11,6 +11,7 @@ GOES_WITH = 0.60
 DROP = 0.10
 """By how much the AUROC must fall, at least, where finding and mark part."""
 LEANS, NO_SIGN = "leans on it", "no sign"
+UNTOLD = "too few films break the link to tell"
 
 RULE = (
     f"A mark is listed where it goes with a finding: taken as the prediction, its AUROC is at least {GOES_WITH:.2f} "
@@ -35,7 +36,7 @@ def verdict(pair: Pair) -> str:
     """Say whether a network leans on a mark, by `RULE`."""
     whole, broken = pair["all"]["value"], pair["broken"]
     if whole is None or broken["value"] is None:
-        return "too few films break the link to tell"
+        return UNTOLD
     drop = whole - broken["value"]
     if drop < DROP:
         return NO_SIGN
@@ -74,22 +75,27 @@ def section(experiments: list[Experiment]) -> dict[str, Any]:
         "AUROC: all films", "without the mark", "broken", "broken: positives / negatives", "verdict",
     ]  # fmt: skip
     return {
-        "sentence": _sentence(len(marks), len(listed), len(leaning)),
+        "sentence": _sentence(len(marks), len(listed), len(leaning), [row[-1] for row in rows]),
         "leaning": leaning,
         "rule": RULE if marks else "",
         "table": Table(header, rows, text=(0, 1, 2, 10)),
     }
 
 
-def _sentence(marks: int, listed: int, leaning: int) -> str:
+def _sentence(marks: int, listed: int, leaning: int, verdicts: list[str]) -> str:
     if not marks:
         return "The source has no list of marks (marks.csv: image, mark), such as drains or pacemakers, so that shortcuts cannot be looked for."
     if not listed:
         return f"Of {plural(marks, 'kind')} of marks on the films none goes with a finding on the test films."
     found = f"{plural(listed, 'pair')} of a mark and a finding {'goes' if listed == 1 else 'go'} together on the test films."
-    if not leaning:
-        return f"{found} No experiment is seen to lean on a mark."
-    return f"{found} In {plural(leaning, 'case')} a network leans on the mark; its AUROC on such films says little of the finding."
+    if leaning:
+        found += f" In {plural(leaning, 'case')} a network leans on the mark: its AUROC says little of how well it knows the finding."
+    else:
+        found += " No experiment is seen to lean on a mark."
+    untold = verdicts.count(UNTOLD)
+    if untold:
+        found += f" In {plural(untold, 'case')} too few films break the link to tell: the AUROC there may be the mark's."
+    return found
 
 
 def _row(mark: str, finding: str, experiment: str, pair: Pair, said: str) -> list[str]:
