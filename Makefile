@@ -29,8 +29,8 @@ setup: .venv/ready
 	touch $@
 
 test: setup
-	ruff format --check scripts tests
-	ruff check scripts tests
+	ruff format --check scripts tests benchmarks
+	ruff check scripts tests benchmarks
 	snakefmt --check Snakefile rules
 	mypy
 	snakemake --lint
@@ -40,6 +40,6 @@ docs: setup
 	python scripts/draw_docs.py
 
 format: setup
-	ruff check --fix scripts tests
-	ruff format scripts tests
+	ruff check --fix scripts tests benchmarks
+	ruff format scripts tests benchmarks
 	snakefmt Snakefile rules

@@ -47,7 +47,7 @@ def of_each_finding(patient: int) -> list[Image.Image]:
     """A patient without a finding and with each."""
     tiles = []
     for shown in ((), *((finding,) for finding in FINDINGS)):
-        film = Film(patient, 0, 52, "M", "PA", shown)
+        film = Film(patient, 0, 52, "M", "PA", shown, None, False)
         drawn = draw_film(film, SIDE_PX, SEED)
         tiles.append(captioned(drawn.pixels, ", ".join(shown) or "No finding", 300))
     return tiles
@@ -57,7 +57,7 @@ def of_ages() -> list[Image.Image]:
     """Other patients, from the youngest to the oldest, PA and AP."""
     tiles = []
     for k, age in enumerate((1, 4, 8, 12, 18, 25, 35, 45, 55, 65, 75, 85)):
-        film = Film(100 + k, 0, age, "MF"[k % 2], "AP" if k % 3 == 0 else "PA", ())
+        film = Film(100 + k, 0, age, "MF"[k % 2], "AP" if k % 3 == 0 else "PA", (), None, False)
         drawn = draw_film(film, SIDE_PX, SEED)
         tiles.append(captioned(drawn.pixels, f"{age} years, {film.sex}, {film.view}", 300))
     return tiles

@@ -8,7 +8,7 @@ import numpy as np
 from ribcage.phantoms import anatomy, devices, pathology
 from ribcage.phantoms.anatomy import Chest
 from ribcage.phantoms.canvas import blur, clouds
-from ribcage.phantoms.population import Film, rng_of
+from ribcage.phantoms.population import Film, Of, rng_of
 
 MU_SOFT, MU_BONE = 0.20, 0.42
 """Attenuation per cm of water and of bone, at the effective energy of a chest film."""
@@ -37,20 +37,23 @@ class Drawn:
 
 def draw_film(film: Film, size: int, seed: int) -> Drawn:
     """Draw one film from the run's seed and the film's own key."""
-    # Each purpose draws from a source of its own: a film with and without a finding differ in it.
-    body = rng_of(seed, film.patient, 2)
-    ill, look, place = (rng_of(seed, film.patient, 3 + k, film.follow_up) for k in range(3))
+
+    def rng(purpose: Of) -> np.random.Generator:
+        return rng_of(seed, film.patient, purpose, film.follow_up)
+
+    body = rng_of(seed, film.patient, Of.BODY)  # later films show the same chest
+    ill, place = rng(Of.FINDINGS), rng(Of.PLACE)
     shape = anatomy.proportions(body, film.age_years, film.sex)
     severe = pathology.severities(film.findings, ill)
     pathology.prepare(severe, shape)
     chest = anatomy.draw(body, shape, film.view, size)
     lungs = _without_slivers(chest.shown)
     masks = {finding: pathology.add(finding, chest, ill, severe[finding]) for finding in severe}
-    devices.inside(chest, film, masks, rng_of(seed, film.patient, 6, film.follow_up))
-    seen = develop(chest, look)
+    devices.inside(chest, film, masks, rng(Of.DEVICES))
+    seen = develop(chest, rng(Of.LOOK))
     placed = Placement(place, film, shape, size)
     pixels = np.clip(placed.move(seen, smooth=True), 0, 1)
-    pixels = devices.letters(pixels, film, rng_of(seed, film.patient, 7, film.follow_up))
+    pixels = devices.letters(pixels, film, rng(Of.LETTERS))
     lungs, heart = placed.move_mask(lungs), placed.move_mask(chest.heart > 0.5)
     lesions = {finding: placed.move_mask(mask) for finding, mask in masks.items()}
     pixels = finish(pixels, lungs, film, place)

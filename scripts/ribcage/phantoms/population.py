@@ -1,6 +1,7 @@
 """Who is filmed, how often, what each film shows, and what the table says of it."""
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 
@@ -104,6 +105,24 @@ class Film:
         return self.findings if self.labels is None else self.labels
 
 
+class Of(IntEnum):
+    """What random numbers are drawn for.
+
+    Each purpose has a source of its own: two runs that differ in one share all the others.
+    """
+
+    PLAN = 0
+    TEST_LIST = 1
+    BODY = 2
+    FINDINGS = 3
+    MARKS = 4
+    LABEL_NOISE = 5
+    DEVICES = 6
+    LETTERS = 7
+    LOOK = 8
+    PLACE = 9
+
+
 def rng_of(seed: int, *key: int) -> np.random.Generator:
     """The source of draws of one patient, film or purpose, the same whoever is drawn before."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=key)))
@@ -123,7 +142,7 @@ def population(
 
 def on_test_list(patient: int, test_share: float, seed: int) -> bool:
     """Whether a patient is on the test list, drawn from seed and patient alone."""
-    return bool(rng_of(seed, patient, 1).random() < test_share)
+    return bool(rng_of(seed, patient, Of.TEST_LIST).random() < test_share)
 
 
 def plan_patient(patient: int, quality_faults: float, seed: int, cohort: Cohort) -> list[Film]:
@@ -131,7 +150,7 @@ def plan_patient(patient: int, quality_faults: float, seed: int, cohort: Cohort)
 
     Marks and the table's errors have draws of their own: planting a shortcut changes no finding.
     """
-    rng = rng_of(seed, patient, 0)
+    rng = rng_of(seed, patient, Of.PLAN)
     shares = census.shares_of(cohort.no_finding_share, cohort.rare_boost)
     age = int(np.interp(100 * rng.random(), AGES[:, 0], AGES[:, 1]))
     sex = "M" if rng.random() < 0.54 else "F"
@@ -144,8 +163,8 @@ def plan_patient(patient: int, quality_faults: float, seed: int, cohort: Cohort)
         shown = shares.findings(view, own, rng.standard_normal(len(FINDINGS)))
         fault = FAULTS[int(rng.integers(len(FAULTS)))] if rng.random() < quality_faults else None
         rgba = bool(rng.random() < 0.005)
-        marks = _marks(view, shown, cohort.shortcuts, rng_of(seed, patient, 4, number))
-        labels = _labels(view, shown, cohort, shares, rng_of(seed, patient, 5, number))
+        marks = _marks(view, shown, cohort.shortcuts, rng_of(seed, patient, Of.MARKS, number))
+        labels = _labels(view, shown, cohort, shares, rng_of(seed, patient, Of.LABEL_NOISE, number))
         planned.append(Film(patient, number, age, sex, view, shown, fault, rgba, marks, labels))
     return planned
 
