@@ -79,15 +79,18 @@ rule find_lungs:
         margin_top=config["find_lungs"]["margin_top"],
         margin_bottom=config["find_lungs"]["margin_bottom"],
         min_height_to_width=config["find_lungs"]["min_height_to_width"],
+        ensemble_below=config["find_lungs"]["ensemble_below"],
         min_quality=config["find_lungs"]["min_quality"],
     script:
         "../scripts/find_lungs.py"
 
 
 rule draw_lungs:
-    """Draw the lungs found on a sample of films: random ones, the worst, and those taken whole."""
+    """Draw the lungs found on a sample of films, and say what the crops cut off."""
     input:
         stamp=".stamps/draw_lungs",
+        curated="data/interim/curated.parquet",
+        tables="data/raw/tables",
         lungs=expand("data/lungs/{batch}.parquet", batch=BATCHES),
         films=expand(FILMS, batch=BATCHES),
     output:
@@ -101,7 +104,8 @@ rule draw_lungs:
     params:
         random=config["draw_lungs"]["random"],
         worst=config["draw_lungs"]["worst"],
-        whole=config["draw_lungs"]["whole"],
+        fallbacks=config["draw_lungs"]["fallbacks"],
+        cut=config["draw_lungs"]["cut"],
         picture_px=config["draw_lungs"]["picture_px"],
         seed=config["draw_lungs"]["seed"],
     script:

@@ -69,6 +69,7 @@ rule write_report:
         metrics=expand("reports/{experiment}/metrics.json", experiment=EXPERIMENTS),
         curves=expand("reports/{experiment}/curves.csv", experiment=EXPERIMENTS),
         cams=expand("reports/{experiment}/cams", experiment=EXPERIMENTS),
+        on_real_films="benchmarks/lungs_on_real_films.json",
     output:
         report=report("reports/index.html", category="Ribcage"),
     log:

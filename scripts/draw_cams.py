@@ -1,7 +1,6 @@
 """Draw the class activation maps of one model, and judge where they point."""
 
 import json
-from collections import defaultdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,12 @@ from PIL import Image
 
 from ribcage import cams as cam
 from ribcage import nets
-from ribcage.cams import Box, Pointed
+from ribcage.boxes import BoxesOf, read_boxes
+from ribcage.cams import Pointed
 from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.films import decode, read_batch
-from ribcage.findings import FINDINGS, canonical
+from ribcage.findings import FINDINGS
 from ribcage.progress import Progress, say
 from ribcage.shards import Shards
 from ribcage.tables import labels_by_image, read_meta, read_table, write_table
@@ -28,28 +28,6 @@ OTHER_RULES = 4
 SAME_PROBABILITY = 0.1
 """bfloat16 moves a probability by at most 0.011 (measured); a wrong film or model by far more."""
 WEBP: dict[str, Any] = {"format": "WEBP", "quality": 85, "method": 4}
-
-BoxesOf = dict[tuple[str, str], list[Box]]
-"""The boxes of each (image, finding)."""
-
-
-def read_boxes(path: Path, images: set[str]) -> BoxesOf:
-    """Read the boxes of some images from `image,finding,x_px,y_px,w_px,h_px`.
-
-    Raises:
-        InputError: a column is missing, a finding is unknown or a number is none.
-    """
-    try:
-        rows = pd.read_csv(path, dtype={"image": str, "finding": str})
-        values = rows[list(Box._fields)].to_numpy(float)
-        names = zip(rows["image"], rows["finding"], strict=True)
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{path}: is no table of boxes ({error})") from error
-    found: BoxesOf = defaultdict(list)
-    for (image, finding), box in zip(names, values.tolist(), strict=True):
-        if image in images:
-            found[image, canonical(finding, str(path))].append(Box(*box))
-    return dict(found)
 
 
 def outcomes(truth: np.ndarray, called: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.progress import say
 from ribcage.report import evidence, outcome, sections, shortcuts
+from ribcage.report import lungs as lung_section
 from ribcage.tables import read_meta, read_table
 
 TEMPLATES = Path(__file__).resolve().parent / "ribcage" / "report"
@@ -103,6 +104,7 @@ def main(
     metrics: list[Path],
     curves: list[Path],
     cams: list[Path],
+    on_real_films: Path,
     report: Path,
     title: str,
     max_mb: float,
@@ -123,6 +125,7 @@ def main(
         metrics: a metrics.json an experiment.
         curves: a curves.csv an experiment.
         cams: a folder of draw_cams an experiment.
+        on_real_films: what benchmarks/lungs_on_real_films.py measured, if it ever did.
         report: the page to write.
         title: its title.
         max_mb: the page may not be larger.
@@ -143,7 +146,7 @@ def main(
         ),
         data=sections.data(kept, sides),
         curation=sections.curation(read_table(images), pd.read_csv(dropped)),
-        lungs=sections.lungs(found, segmenter, dice, sheets),
+        lungs=lung_section.lungs(found, segmenter, dice, sheets, on_real_films),
         training=sections.training([model for e in experiments for model in e["models"]]),
         results=outcome.results(experiments),
         shortcuts=shortcuts.section(experiments),

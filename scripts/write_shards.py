@@ -8,23 +8,36 @@ import pandas as pd
 from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.films import decode, read_batch
+from ribcage.lungs import Box, decode_rle
+from ribcage.no_lungs import paint_out, region
 from ribcage.progress import track
 from ribcage.shards import Square, cut, square_around
 from ribcage.tables import read_table
 
-BOX = ("x0_px", "y0_px", "x1_px", "y1_px")
-
 
 def squares(rows: pd.DataFrame, boxes: pd.DataFrame, view: str) -> list[Square]:
-    """Say where each film is cut: all of it, or the lungs' box."""
+    """Say where each film is cut: all of it, or around the lungs' box."""
     found = []
     for row in rows.itertuples():
         width, height = int(row.width_px), int(row.height_px)
         x0, y0, x1, y1 = 0, 0, width, height
         if view == "lungs":
-            x0, y0, x1, y1 = (int(boxes.at[row.image, side]) for side in BOX)
+            x0, y0, x1, y1 = (int(boxes.at[row.image, side]) for side in Box._fields)
         found.append(square_around(x0, y0, x1, y1, width, height))
     return found
+
+
+def without_lungs(film: np.ndarray, row: pd.Series) -> np.ndarray:
+    """Paint the lungs out of a film: a copy, uint8 [height, width].
+
+    Args:
+        film: uint8 [height, width].
+        row: of data/lungs: the box, method and mask_rle.
+    """
+    height, width = film.shape
+    box = Box(*(int(row[side]) for side in Box._fields))
+    mask = decode_rle(row["mask_rle"])
+    return paint_out(film, region(mask, box, row["method"], width, height))
 
 
 def main(
@@ -60,8 +73,11 @@ def main(
     written = 0
     for image, data in track(read_batch(films, place), len(rows), "films"):
         film, number = decode(data, image), place[image]
+        shown = dict.fromkeys(views, film)
+        if "no_lungs" in views:
+            shown["no_lungs"] = without_lungs(film, boxes.loc[image])
         for (view, size), array in out.items():
-            array[number] = cut(film, views[view][number], size)
+            array[number] = cut(shown[view], views[view][number], size)
         written += 1
     if written != len(rows):
         raise InputError(

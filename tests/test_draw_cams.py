@@ -8,9 +8,10 @@ from PIL import Image
 from torch import nn
 
 from conftest import png, write_archive
-from draw_cams import choose, main, outcomes, read_boxes
+from draw_cams import choose, main, outcomes
 from ribcage import cams, nets
-from ribcage.cams import ALL, Box, Pointed
+from ribcage.boxes import Box, read_boxes
+from ribcage.cams import ALL, Pointed
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
 from ribcage.shards import Square, cut, square_around

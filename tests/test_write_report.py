@@ -1,6 +1,8 @@
+import hashlib
 import html
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,21 @@ from write_report import main
 META = {"labels_version": "other", "source_sha256": "5" * 64}
 HOSTILE = "<img src=x onerror=alert(1)>\"'.png"
 FILMS = 90
+SEGMENTER = {"encoder": "resnet18", "size_px": 128, "seed": 1, "settings": {"films": 9, "lr": 0.1}}
+MEASURED = {
+    "date": "2026-11-21",
+    "machine": {"cpu": "a CPU", "threads": 2},
+    "versions": {"python": "3.11"},
+    "segmenter": {**SEGMENTER, "weights_sha256": hashlib.sha256(b"weights").hexdigest()},
+    "masked": {
+        "films": 40,
+        "dice": {"mean": 0.901, "median": 0.91, "min": 0.7, "p25": 0.88, "p75": 0.93},
+        "finder_dice": {"mean": 0.8, "median": 0.81, "min": 0.6, "p25": 0.7, "p75": 0.9},
+    },
+    "films": {"films": 300, "methods": {"unet": 270, "unet_ensemble": 30}, "films_per_s": 25.4},
+    "hand": {"films": 100, "over": 0.02, "cutting": 2},
+    "boxes": {"boxes": 6, "cut_by_crop": 0, "least_by_crop": 1.0, "least_by_box": 0.879},
+}
 
 
 def write_tables(folder, films):
@@ -54,11 +71,14 @@ def write_lungs(folder, images):
     found = pd.DataFrame({"image": images, "quality": 0.9, "method": "unet"})
     found.loc[5, ["quality", "method"]] = [0.25, "whole_film"]
     write_table(found, folder / "lungs.parquet", META)
-    shown = pd.concat([found.iloc[[0, 1, -1]], found.iloc[[1]], found.iloc[[5]]])
-    shown["sheet"] = ["random", "random", "random", "worst", "whole"]
-    shown["order"] = [1, 2, 3, 1, 1]
+    shown = pd.concat([found.iloc[[0, 1, -1]], found.iloc[[1]], found.iloc[[5]], found.iloc[[2]]])
+    shown["sheet"] = ["random", "random", "random", "worst", "fallback", "cut"]
+    shown["order"] = [1, 2, 3, 1, 1, 1]
     shown["picture"] = [f"{image.removesuffix('.png')}.webp" for image in shown["image"]]
     (folder / "sheets").mkdir()
+    loss = pd.DataFrame([[images[2], "Mass", 0.8, 0.5], [images[3], "Mass", 1.0, 0.9]])
+    loss.columns = ["image", "finding", "kept_by_crop", "kept_by_box"]
+    loss.to_csv(folder / "sheets" / "box_loss.csv", index=False)
     shown.to_csv(folder / "sheets" / "sheets.csv", index=False)
     for number, picture in enumerate(shown["picture"].unique()):
         Image.new("RGB", (32, 24), (0, 50 * number, 0)).save(folder / "sheets" / picture)
@@ -109,6 +129,8 @@ def inputs(tmp_path_factory):
     (folder / "segmenter" / "metrics.json").write_text(
         '{"dice_mean": 0.9714, "dice_min": 0.9, "films": 7}'
     )
+    (folder / "segmenter" / "config.json").write_text(json.dumps(SEGMENTER))
+    (folder / "segmenter" / "weights.safetensors").write_bytes(b"weights")
     history = pd.DataFrame(
         {"step": [1, 2], "samples": [16, 32], "loss": [1, 0.5], "dice": [0.8, 0.97]}
     )
@@ -134,7 +156,6 @@ def write(inputs, out, title="A test", **changes):
         split=folder / "split.parquet",
         segmenter=folder / "segmenter",
         lungs=[folder / "lungs.parquet"],
-        sheets=folder / "sheets",
         models=[folder / "models" / name / "1" for name in params["experiments"]],
         metrics=[path / "metrics.json" for path in of],
         curves=[path / "curves.csv" for path in of],
@@ -142,7 +163,12 @@ def write(inputs, out, title="A test", **changes):
         report=out,
         title=title,
         settings=params,
-        **{"max_mb": 15, **changes},
+        **{
+            "max_mb": 15,
+            "sheets": folder / "sheets",
+            "on_real_films": folder / "none.json",
+            **changes,
+        },
     )
     return out.read_text()
 
@@ -216,13 +242,61 @@ def test_the_page_says_when_maps_do_not_localise(page):
 def test_the_sheets_of_lungs_show_what_draw_lungs_drew(inputs, page):
     section = page.split('<section id="lungs">')[1].split("</section>")[0]
     titles = re.findall("<h3>(.*?)</h3>", section)
-    assert titles == ["Random films", "The least plausible lungs", "Films taken whole"]
-    sheets = [re.findall(r'src="(.*?)"', sheet) for sheet in section.split("<h3>")[1:]]
-    assert [len(sheet) for sheet in sheets] == [3, 1, 1] and sheets[1][0] == sheets[0][1]
+    assert titles == [
+        "On real films",
+        "What the crops cut off",
+        "Random films",
+        "The least plausible lungs",
+        "Films that another method boxed",
+        "Finding boxes that are cut",
+    ]
+    sheets = [re.findall(r'src="(.*?)"', sheet) for sheet in section.split("<h3>")[3:]]
+    assert [len(sheet) for sheet in sheets] == [3, 1, 1, 1] and sheets[1][0] == sheets[0][1]
     shown = inputs[0] / "sheets" / "00000007_000.webp"
     assert sheets[2] == [pictures.file_uri(shown)]
-    assert "00000007_000.png · quality 0.25" in section
+    assert "00000007_000.png · whole_film · quality 0.25" in section
     assert "(from 0.90; 1 is an ordinary pair of lungs)" in section
+    assert "3 of 88 films, drawn at random" in section and "1 of 1 film: first" in section
+    assert "1 of 1 film of whose finding boxes" in section
+    assert "keep 90.0 % of their area on average; 1 is cut" in section
+    assert "<td>2</td><td>90.0 %</td><td>1</td><td>80.0 %</td><td>70.0 %</td>" in section
+    assert "Not measured: run benchmarks/lungs_on_real_films.py" in section
+
+
+def test_an_empty_sheet_is_not_shown(inputs, tmp_path):
+    sheets = tmp_path / "sheets"
+    shutil.copytree(inputs[0] / "sheets", sheets)
+    table = pd.read_csv(sheets / "sheets.csv")
+    table[table["sheet"] == "random"].to_csv(sheets / "sheets.csv", index=False)
+    pd.read_csv(sheets / "box_loss.csv").head(0).to_csv(sheets / "box_loss.csv", index=False)
+    page = write(inputs, tmp_path / "x.html", sheets=sheets)
+    section = page.split('<section id="lungs">')[1].split("</section>")[0]
+    assert re.findall("<h3>(.*?)</h3>", section)[2:] == ["Random films"]
+    assert "The source has no box of a finding" in section and "nan" not in section
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, "It is the segmenter of this report."),
+        ({"weights_sha256": "0" * 64}, "has the same settings and other weights"),
+        (
+            {"size_px": 256, "weights_sha256": "0"},
+            "has other settings; these figures are not its own",
+        ),
+    ],
+)
+def test_figures_of_real_films_are_shown_with_whose_they_are(inputs, tmp_path, changed, said):
+    measured = {**MEASURED, "segmenter": MEASURED["segmenter"] | changed}
+    path = tmp_path / "real.json"
+    path.write_text(json.dumps(measured))
+    page = write(inputs, tmp_path / "x.html", on_real_films=path)
+    assert said in page and "Dice 0.901 on average, median 0.910" in page
+    assert "270 by unet, 30 by unet_ensemble" in page
+    assert "on 2 (2.0 %) the box cuts more than 2 %" in page
+    assert "the least is 100.0 %" in page and "87.9 %" in page
+    path.write_text(json.dumps({**measured, "masked": None, "hand": None, "boxes": None}))
+    assert "Dice 0.901" not in write(inputs, tmp_path / "x.html", on_real_films=path)
 
 
 def test_hostile_names_stay_text(inputs, page, tmp_path):

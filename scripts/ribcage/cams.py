@@ -23,6 +23,7 @@ from matplotlib import colormaps
 from PIL import Image, ImageDraw
 
 from ribcage import nets
+from ribcage.boxes import Box
 from ribcage.shards import Square
 
 IOU_SHARE = 0.5
@@ -37,21 +38,6 @@ ALL = "All"
 BLIND = ("centre", "mean_place", "best_place")
 PLACES = 64
 """The best place is sought on a grid of so many places a side."""
-
-
-class Box(NamedTuple):
-    """A box that a reader drew, in film pixels: [x, x + w) x [y, y + h)."""
-
-    x_px: float
-    y_px: float
-    w_px: float
-    h_px: float
-
-    def holds(self, x_px: float, y_px: float) -> bool:
-        """Whether a point lies in the box."""
-        return (
-            self.x_px <= x_px < self.x_px + self.w_px and self.y_px <= y_px < self.y_px + self.h_px
-        )
 
 
 def class_maps(net: nets.DenseNet121, films: np.ndarray) -> np.ndarray:

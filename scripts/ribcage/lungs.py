@@ -1,6 +1,7 @@
 """Lungs: from a network's probabilities to clean masks, boxes with margins, and their quality."""
 
-from typing import NamedTuple
+from itertools import combinations
+from typing import NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -10,6 +11,8 @@ from ribcage.shards import Square, cut, square_around
 
 MASK_SIDE = 256
 """Masks are kept at this side over the film's square: small, and fine enough for a box."""
+MOST_PARTS, LEAST_PART = 5, 0.005
+"""Lungs are sought among so many of the largest parts, each at least this share of the square."""
 
 
 class Box(NamedTuple):
@@ -49,11 +52,15 @@ def on_film(width: int, height: int) -> np.ndarray:
     return inside
 
 
-def clean(probability: np.ndarray) -> np.ndarray:
-    """Make lungs of a probability map: the two largest parts, gaps closed, holes filled.
+def clean(
+    probability: np.ndarray, inside: np.ndarray | None = None, threshold: float = 0.5
+) -> np.ndarray:
+    """Make lungs of a probability map: the likeliest pair of its parts, gaps closed, holes filled.
 
     Args:
         probability: float [n, n] in [0, 1], of any size.
+        inside: bool [256, 256], where the film is; all of the square if not given.
+        threshold: lungs are where the probability is higher.
 
     Returns:
         Bool [256, 256].
@@ -61,55 +68,127 @@ def clean(probability: np.ndarray) -> np.ndarray:
     scaled = cv2.resize(
         probability.astype(np.float32), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_LINEAR
     )
-    raw = (scaled > 0.5).astype(np.uint8)
-    closed = cv2.morphologyEx(
-        raw, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+    film = np.ones(scaled.shape, bool) if inside is None else inside
+    raw = ((scaled > threshold) & film).astype(np.uint8)
+    without_slivers = cv2.morphologyEx(
+        raw, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     )
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(closed)
-    order = 1 + np.argsort(stats[1:, cv2.CC_STAT_AREA])[::-1]
-    kept = [k for k in order[:2] if stats[k, cv2.CC_STAT_AREA] >= 0.005 * MASK_SIDE**2]
-    mask = np.isin(labels, kept).astype(np.uint8) if count > 1 else np.zeros_like(raw)
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(np.zeros_like(mask), outlines, -1, 1, cv2.FILLED) > 0
+    closed = cv2.morphologyEx(
+        without_slivers, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+    )
+    kept = likeliest(closed > 0, film).astype(np.uint8)
+    outlines, _ = cv2.findContours(kept, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled: np.ndarray = cv2.drawContours(np.zeros_like(kept), outlines, -1, 1, cv2.FILLED) > 0
+    return filled & film
 
 
-def _falls(value: float, low: float, good_low: float, good_high: float, high: float) -> float:
+def likeliest(mask: np.ndarray, film: np.ndarray) -> np.ndarray:
+    """Keep the two parts of a mask that make the largest plausible pair of lungs, or the best one.
+
+    So go gas under the diaphragm, a gap between arm and chest, a black panel beside the body: each
+    is too small beside a lung, too low, or lies along the film's border.
+
+    Args:
+        mask: bool [256, 256].
+        film: bool [256, 256], where the film is.
+
+    Returns:
+        Bool [256, 256]: at the most two parts, none under half a per cent of the square.
+    """
+    _, labels, stats, centres = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    order = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:MOST_PARTS]
+    parts = [
+        Part.of(labels == k, stats[k], centres[k], film)
+        for k in order
+        if stats[k, cv2.CC_STAT_AREA] >= LEAST_PART * mask.size
+    ]
+    # A single part is a pair that has grown together where it is wide; else half of one at best.
+    choices = [([a], a.free * a.area * (1.0 if a.width > 0.45 else 0.35)) for a in parts]
+    choices += [([a, b], beside(a, b) * (a.area + b.area)) for a, b in combinations(parts, 2)]
+    chosen, _ = max(choices, key=lambda choice: choice[1], default=([], 0.0))
+    return np.any([part.mask for part in chosen], axis=0) if chosen else np.zeros_like(mask)
+
+
+class Part(NamedTuple):
+    """A connected part of a mask; lengths and areas are shares of the film's square."""
+
+    mask: np.ndarray
+    area: float
+    x: float
+    top: float
+    bottom: float
+    width: float
+    free: float
+    """1 if the part keeps clear of the film's border, 0 if it lies along it."""
+
+    @classmethod
+    def of(cls, mask: np.ndarray, stats: np.ndarray, centre: np.ndarray, film: np.ndarray) -> Self:
+        """Measure a part, from OpenCV's statistics of it."""
+        _, top, width, height, area = (float(v) for v in stats)
+        inner = cv2.erode(
+            film.astype(np.uint8), np.ones((3, 3)), borderType=cv2.BORDER_CONSTANT, borderValue=0
+        )
+        along = float((mask & (inner == 0)).sum()) / height
+        return cls(
+            mask,
+            area / mask.size,
+            float(centre[0]) / MASK_SIDE,
+            top / MASK_SIDE,
+            (top + height) / MASK_SIDE,
+            width / MASK_SIDE,
+            falls(along, -1.0, 0.0, 0.45, 0.9),
+        )
+
+
+def beside(one: Part, other: Part) -> float:
+    """How plausible two parts are as the two lungs of one chest, in [0, 1]."""
+    heights = one.bottom - one.top, other.bottom - other.top
+    shared = min(one.bottom, other.bottom) - max(one.top, other.top)
+    return min(
+        falls(min(one.area, other.area) / max(one.area, other.area), 0.05, 0.35, 1.0, 1.01),
+        falls(abs(one.x - other.x), 0.10, 0.20, 0.60, 0.80),
+        falls(shared / min(heights), 0.0, 0.6, 1.0, 1.01),
+        falls(min(heights) / max(heights), 0.15, 0.45, 1.0, 1.01),
+        one.free,
+        other.free,
+    )
+
+
+def falls(value: float, low: float, good_low: float, good_high: float, high: float) -> float:
     """1 where a value is ordinary, falling to 0 where it is impossible."""
     return float(np.interp(value, (low, good_low, good_high, high), (0.0, 1.0, 1.0, 0.0)))
 
 
-def quality(mask: np.ndarray, agreement: float) -> float:
+def quality(mask: np.ndarray, agreement: float, film: np.ndarray | None = None) -> float:
     """How plausible a mask is as a pair of lungs, in [0, 1].
 
-    The least of: two parts; their area, width, height and proportion; the smaller beside the
-    larger; they lie side by side; and how well the network's views of the film agree (Dice).
+    The least of: two parts; their area, width, height and proportion; how plausible they are beside
+    each other (`beside`); and how well the network's views of the film agree.
 
     Args:
         mask: bool [256, 256], cleaned.
-        agreement: Dice of the network's masks of the film and of its mirror image.
+        agreement: mean Dice of the network's masks of several views of the film.
+        film: bool [256, 256], where the film is; all of the square if not given.
     """
-    count, _, stats, centres = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    count, labels, stats, centres = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     if count < 2:
         return 0.0
-    areas = stats[1:, cv2.CC_STAT_AREA] / mask.size
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     width = (columns[-1] - columns[0] + 1) / MASK_SIDE
     height = (rows[-1] - rows[0] + 1) / MASK_SIDE
+    inside = np.ones(mask.shape, bool) if film is None else film
+    parts = [Part.of(labels == k, stats[k], centres[k], inside) for k in range(1, count)]
     scores = [
-        _falls(float(areas.sum()), 0.05, 0.12, 0.50, 0.65),
-        _falls(width, 0.25, 0.42, 1.0, 1.01),
-        _falls(height, 0.20, 0.32, 0.97, 1.05),
-        _falls(width / height, 0.45, 0.75, 1.7, 2.3),
-        _falls(agreement, 0.70, 0.90, 1.0, 1.01),
+        falls(float(mask.mean()), 0.04, 0.10, 0.50, 0.65),
+        falls(width, 0.25, 0.38, 1.0, 1.01),
+        falls(height, 0.20, 0.30, 0.97, 1.05),
+        falls(width / height, 0.45, 0.72, 1.7, 2.3),
+        falls(agreement, 0.70, 0.98, 1.0, 1.01),
     ]
     if count == 3:
-        beside = abs(centres[1, 0] - centres[2, 0]) / MASK_SIDE
-        scores += [
-            _falls(float(areas.min() / areas.max()), 0.05, 0.35, 1.0, 1.01),
-            _falls(beside, 0.10, 0.20, 0.7, 0.9),
-        ]
+        scores.append(beside(*parts))
     else:  # lungs that have grown together are as wide as two; a single one is not enough
-        scores.append(0.55 * _falls(width, 0.40, 0.55, 1.0, 1.01))
+        scores.append(0.55 * falls(width, 0.40, 0.55, 1.0, 1.01))
     return round(min(scores), 4)
 
 

@@ -15,7 +15,8 @@ from PIL import Image
 
 from ribcage.errors import InputError
 
-VIEWS = ("full", "lungs")
+VIEWS = ("full", "lungs", "no_lungs")
+"""The whole film; the square around the lungs; the whole film with its lungs painted out."""
 
 
 class Square(NamedTuple):

@@ -1,14 +1,12 @@
-"""What the sections on data, curation, lungs and training say: numbers, tables, sentences."""
+"""What the sections on data, curation and training say: numbers, tables, sentences."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ribcage.findings import FINDINGS, NO_FINDING
-from ribcage.report import pictures
 from ribcage.report.charts import Line, chart
 
 FEW_PATIENTS = 20
@@ -136,73 +134,6 @@ def curation(images: pd.DataFrame, dropped: pd.DataFrame) -> dict[str, Any]:
         ),
         "all": Table(["image", "reason"], dropped[["image", "reason"]].to_numpy().tolist(), (0, 1)),
     }
-
-
-def lungs(
-    found: pd.DataFrame, segmenter: Path, dice: dict[str, Any], drawn: Path
-) -> dict[str, Any]:
-    """How well lungs are found, and sheets of random, worst and whole films.
-
-    Args:
-        found: the rows of data/lungs, of all batches.
-        segmenter: the folder of train_segmenter.
-        dice: its metrics.json.
-        drawn: the folder of draw_lungs.
-    """
-    history = pd.read_csv(segmenter / "history.csv")
-    samples, overlap = history["samples"].to_numpy(float), history["dice"].to_numpy(float)
-    lowest = max(0.0, float(np.floor(overlap.min() * 10) / 10))
-    line = Line("held-out phantoms", samples, overlap, "e0", mark=len(samples) - 1)
-    reach = (0.0, float(samples.max()))
-    methods = found["method"].value_counts()
-    whole = found[found["method"] == "whole_film"]
-    boxed = found[found["method"] != "whole_film"]
-    shown = pd.read_csv(drawn / "sheets.csv", dtype={"image": str, "picture": str})
-    worst = shown[shown["sheet"] == "worst"]
-    sheets = [
-        _sheet(
-            "Random films",
-            "Drawn at random: green the lungs, amber the box that a film is cut to.",
-            shown[shown["sheet"] == "random"],
-            drawn,
-        ),
-        _sheet("The least plausible lungs", _worst_sentence(worst), worst, drawn),
-        _sheet(
-            "Films taken whole",
-            f"On {plural(len(whole), 'film')} no plausible lungs were found; all of the film is used.",
-            shown[shown["sheet"] == "whole"],
-            drawn,
-        ),
-    ]
-    return {
-        "sentence": f"A U-Net that has seen no real film finds the lungs: Dice {dice['dice_mean']:.3f} on "
-        f"{plural(dice['films'], 'held-out phantom')} (the worst {dice['dice_min']:.3f}). "
-        f"It gave {plural(len(boxed), 'film')} a box; {plural(len(whole), 'film')} "
-        f"{'is' if len(whole) == 1 else 'are'} taken whole.",
-        "chart": chart(
-            [line], "training films seen", "Dice", "Dice of the segmenter", reach, (lowest, 1.0)
-        ),
-        "methods": Table(
-            ["method", "films", "share"],
-            [[method, f"{n:,}", percent(n, len(found))] for method, n in methods.items()],
-        ),
-        "sheets": [sheet for sheet in sheets if sheet["films"]],
-    }
-
-
-def _worst_sentence(worst: pd.DataFrame) -> str:
-    low = worst["quality"].min() if len(worst) else float("nan")
-    return f"The boxes of the lowest quality (from {low:.2f}; 1 is an ordinary pair of lungs)."
-
-
-def _sheet(title: str, sentence: str, rows: pd.DataFrame, drawn: Path) -> dict[str, Any]:
-    shown = []
-    for _, row in rows.iterrows():
-        picture = pictures.file_uri(drawn / row["picture"])
-        caption = f"{row['image']} · quality {row['quality']:.2f}"
-        alt = f"Film {row['image']} with the outline of its lungs and their box"
-        shown.append({"src": picture, "alt": alt, "caption": caption})
-    return {"title": title, "sentence": sentence, "films": shown}
 
 
 def training(models: list[dict[str, Any]]) -> dict[str, Any]:
