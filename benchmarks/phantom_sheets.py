@@ -59,7 +59,7 @@ def of_ages() -> list[Image.Image]:
     for k, age in enumerate((1, 4, 8, 12, 18, 25, 35, 45, 55, 65, 75, 85)):
         film = Film(100 + k, 0, age, "MF"[k % 2], "AP" if k % 3 == 0 else "PA", (), None, False)
         drawn = draw_film(film, SIDE_PX, SEED)
-        tiles.append(captioned(drawn.pixels, f"{age} years, {film.sex}, {film.view}", 300))
+        tiles.append(captioned(drawn.pixels, f"aged {age}, {film.sex}, {film.view}", 300))
     return tiles
 
 

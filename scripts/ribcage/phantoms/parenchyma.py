@@ -69,7 +69,7 @@ def mass(chest: Chest, rng: np.random.Generator, severity: float) -> Mask:
     """A ball of more than 3 cm."""
     x, y = _place(chest, side_of(rng), rng, 0.1, 0.95)
     radius = between(0.045, 0.090, severity)
-    ball = _ball(chest, x, y, radius, rng)
+    ball = _ball(chest, x, y, radius, rng) * chest.cavity  # it ends where the ribs are
     chest.soft += 2 * radius * SIDE_CM * ball
     return ball > 0.05
 
@@ -80,7 +80,7 @@ def nodule(chest: Chest, rng: np.random.Generator, severity: float) -> Mask:
     for _ in range(1 + int(rng.integers(0, 2 + round(2 * severity)))):
         x, y = _place(chest, side_of(rng), rng, 0.1, 0.95)
         radius = rng.uniform(0.020, 0.026) + 0.008 * severity
-        ball = _ball(chest, x, y, radius, rng)
+        ball = _ball(chest, x, y, radius, rng) * chest.cavity
         chest.soft += between(2.4, 3.4, severity) * 2 * radius * SIDE_CM * ball
         shown |= ball > 0.05
     return shown
