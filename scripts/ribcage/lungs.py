@@ -119,7 +119,7 @@ class Part(NamedTuple):
     bottom: float
     width: float
     free: float
-    """1 if the part keeps clear of the film's border, 0 if it lies along it."""
+    """1 if the part is clear of the film's border, 0 if it lies along more than a side of it."""
 
     @classmethod
     def of(cls, mask: np.ndarray, stats: np.ndarray, centre: np.ndarray, film: np.ndarray) -> Self:
@@ -136,7 +136,7 @@ class Part(NamedTuple):
             top / MASK_SIDE,
             (top + height) / MASK_SIDE,
             width / MASK_SIDE,
-            falls(along, -1.0, 0.0, 0.45, 0.9),
+            falls(along, -1.0, 0.0, 0.6, 1.2),
         )
 
 

@@ -42,7 +42,7 @@ def region(mask: np.ndarray, box: lungs.Box, method: str, width: int, height: in
 
 
 def paint_out(film: np.ndarray, painted: np.ndarray) -> np.ndarray:
-    """Paint a region of a film in the median grey of what is left of it.
+    """Paint a region of a film in the mean grey of what is left of it.
 
     Args:
         film: uint8 [height, width].
@@ -53,5 +53,5 @@ def paint_out(film: np.ndarray, painted: np.ndarray) -> np.ndarray:
     """
     rest = film[~painted]
     shown = film.copy()
-    shown[painted] = round(float(np.median(rest))) if rest.size else 128
+    shown[painted] = round(float(rest.mean())) if rest.size else 128
     return shown

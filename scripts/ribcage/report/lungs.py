@@ -14,14 +14,14 @@ from ribcage.report.charts import Line, chart
 from ribcage.report.sections import Table, percent, plural
 
 METHODS = {
-    "unet": "the U-Net, film and mirror image",
-    "unet_ensemble": "the U-Net, film in several tones",
+    "unet": "the network, film and mirror image",
+    "unet_ensemble": "the network, film in several tones",
     "lung_finder": "the average pair of lungs, no network",
     "whole_film": "none: the film is taken whole",
 }
 ENOUGH = 0.95
 """A finding box of which a crop keeps less is counted as cut."""
-SETTINGS = ("architecture", "encoder", "size_px", "seed", "settings")
+SETTINGS = ("architecture", "encoder", "decoder_channels", "init", "size_px", "seed", "settings")
 """What of a segmenter's config.json is its settings."""
 
 
@@ -41,7 +41,7 @@ def lungs(
     samples, overlap = history["samples"].to_numpy(float), history["dice"].to_numpy(float)
     lowest = max(0.0, float(np.floor(overlap.min() * 10) / 10))
     line = Line("held-out phantoms", samples, overlap, "e0", mark=len(samples) - 1)
-    reach = (0.0, float(samples.max()))
+    reach = (0.0, max(float(samples.max()), 1.0))  # imported weights have a single point, at 0
     counts = found["method"].value_counts()
     rows = [
         [method, what, f"{counts[method]:,}", percent(counts[method], len(found))]
@@ -51,8 +51,8 @@ def lungs(
     whole = int(counts.get("whole_film", 0))
     loss = pd.read_csv(drawn / "box_loss.csv", dtype={"image": str, "finding": str})
     return {
-        "sentence": f"A U-Net finds the lungs: Dice {dice['dice_mean']:.3f} on "
-        f"{plural(dice['films'], 'held-out phantom')} (the worst {dice['dice_min']:.3f}). Where its "
+        "sentence": f"{_who(segmenter)} finds the lungs: Dice {dice['dice_mean']:.3f} on "
+        f"{plural(dice['films'], 'held-out phantom')} (the worst {dice['dice_min']:.3f}){_held_real(dice)}. Where its "
         f"lungs are not plausible, other methods are asked. {plural(len(found) - whole, 'film')} of "
         f"{len(found):,} got a box; {plural(whole, 'film')} {'is' if whole == 1 else 'are'} taken whole.",
         "chart": chart(
@@ -63,6 +63,23 @@ def lungs(
         **_losses(loss),
         "sheets": _sheets(found, loss, drawn),
     }
+
+
+def _who(segmenter: Path) -> str:
+    """What the segmenter is, and whether it ever saw a real film."""
+    config = json.loads((segmenter / "config.json").read_text(encoding="utf-8"))
+    real = int(config.get("n_real_films", 0))
+    return (
+        f"A network that learnt from {plural(real, 'real film')}"
+        if real
+        else ("A network that has seen no real film" if not config.get("init") else "A network")
+    )
+
+
+def _held_real(dice: dict[str, Any]) -> str:
+    """Dice on the real films that were held out, if there were any."""
+    real = dice.get("real")
+    return f", {real['dice_mean']:.3f} on {plural(real['films'], 'real film')}" if real else ""
 
 
 def _losses(loss: pd.DataFrame) -> dict[str, Any]:
@@ -173,13 +190,13 @@ def _sheets(found: pd.DataFrame, loss: pd.DataFrame, drawn: Path) -> list[dict[s
         ),
         "worst": (
             "The least plausible lungs",
-            f"{len(of['worst']):,} of the {plural(at_once, 'film')} whose lungs the U-Net found at "
+            f"{len(of['worst']):,} of the {plural(at_once, 'film')} whose lungs the network found at "
             f"once: those of the lowest quality (from {low:.2f}; 1 is an ordinary pair of lungs).",
         ),
         "fallback": (
             "Films that another method boxed",
             f"{len(of['fallback']):,} of {plural(len(found) - at_once, 'film')}: first those that are "
-            "taken whole, then those of the finder without a network, then those that the U-Net had to see in several tones.",
+            "taken whole, then those of the finder without a network, then those that the network had to see in several tones.",
         ),
         "cut": (
             "Finding boxes that are cut",
