@@ -1,13 +1,15 @@
 """Measure on real films what find_lungs does with a segmenter, by the limits of params.yaml.
 
-    python benchmarks/lungs_on_real_films.py SEGMENTER MASKED FILMS [HAND_BOXES] [SHEETS]
+    python benchmarks/lungs_on_real_films.py NAME SEGMENTER MASKED FILMS [HAND_BOXES] [SHEETS]
 
-SEGMENTER is a folder of train_segmenter. MASKED has images/ and masks/ with equal names; the masks
-leave out the lung behind the heart. FILMS is in NIH's layout: films, BBox_List_2017.csv. HAND_BOXES
-says where a person sees the lungs: image, x0, y0, x1, y1, as shares of a film's width and height.
-SHEETS is a folder to write, of overlays to look at. A `-` leaves one of these out.
+NAME says whose settings they are, as `default` or `best`. SEGMENTER is a folder of train_segmenter.
+MASKED has images/ and masks/ with equal names; the masks leave out the lung behind the heart. FILMS
+is in NIH's layout: films, BBox_List_2017.csv. HAND_BOXES says where a person sees the lungs: image,
+x0, y0, x1, y1, as shares of a film's width and height; benchmarks/nih_lung_boxes.csv does so for 100
+films of ChestX-ray14, marked by eye beside a ruler, in two passes, by one reader who is no
+radiologist and had seen no box of a program. SHEETS is a folder to write, of overlays to look at.
 
-Writes benchmarks/lungs_on_real_films.json, which the report shows.
+Writes what it found under NAME into benchmarks/lungs_on_real_films.json, which the report shows.
 """
 
 import datetime
@@ -40,8 +42,10 @@ from ribcage.progress import say, track  # noqa: E402
 from ribcage.shards import square_around  # noqa: E402
 
 USAGE = (
-    "usage: lungs_on_real_films.py SEGMENTER MASKED FILMS [HAND_BOXES] [SHEETS]; - leaves one out"
+    "usage: lungs_on_real_films.py NAME SEGMENTER MASKED FILMS [HAND_BOXES] [SHEETS]; - leaves one "
+    "out"
 )
+RESULTS = HERE / "lungs_on_real_films.json"
 OVER = 0.02
 """A box cuts off a lung where it loses more than this share of the film's side."""
 ENOUGH = 0.95
@@ -220,9 +224,10 @@ def conditions(segmenter: Path, threads: int) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> None:
     """Measure, print and write what was found."""
-    if not 3 <= len(arguments) <= 5:
+    if not 4 <= len(arguments) <= 6:
         raise InputError(USAGE)
-    named = [None if given == "-" else Path(given) for given in arguments]
+    name, *rest = arguments
+    named = [None if given == "-" else Path(given) for given in rest]
     segmenter, masked, folder, hand, sheets = (*named, None, None)[:5]
     if segmenter is None or folder is None:
         raise InputError(USAGE)
@@ -237,6 +242,7 @@ def main(arguments: list[str]) -> None:
     rate = len(films) / (time.monotonic() - started)
     counts = pd.Series([row["method"] for row in rows.values()]).value_counts()
     measured = conditions(segmenter, threads) | {
+        "phantoms": json.loads((segmenter / "metrics.json").read_text(encoding="utf-8")),
         "masked": on_masked(masked, see, size_px, limits) if masked else None,
         "films": {
             "films": len(films),
@@ -249,9 +255,10 @@ def main(arguments: list[str]) -> None:
     }
     if sheets:
         draw_sheets(sheets, films, rows, (measured["hand"] or {}).get("images", []))
-    text = json.dumps(measured, indent=1, ensure_ascii=False)
-    (HERE / "lungs_on_real_films.json").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    others = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    text = json.dumps({**others, name: measured}, indent=1, ensure_ascii=False, sort_keys=True)
+    RESULTS.write_text(text + "\n", encoding="utf-8")
+    print(json.dumps(measured, indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ HOSTILE = "<img src=x onerror=alert(1)>\"'.png"
 FILMS = 90
 SEGMENTER = {"encoder": "resnet18", "size_px": 128, "seed": 1, "settings": {"films": 9, "lr": 0.1}}
 MEASURED = {
+    "phantoms": {"dice_mean": 0.975},
     "date": "2026-11-21",
     "machine": {"cpu": "a CPU", "threads": 2},
     "versions": {"python": "3.11"},
@@ -289,13 +290,14 @@ def test_an_empty_sheet_is_not_shown(inputs, tmp_path):
 def test_figures_of_real_films_are_shown_with_whose_they_are(inputs, tmp_path, changed, said):
     measured = {**MEASURED, "segmenter": MEASURED["segmenter"] | changed}
     path = tmp_path / "real.json"
-    path.write_text(json.dumps(measured))
+    path.write_text(json.dumps({"default": measured}))
     page = write(inputs, tmp_path / "x.html", on_real_films=path)
     assert said in page and "Dice 0.901 on average, median 0.910" in page
     assert "270 by unet, 30 by unet_ensemble" in page
     assert "on 2 (2.0 %) the box cuts more than 2 %" in page
     assert "the least is 100.0 %" in page and "87.9 %" in page
-    path.write_text(json.dumps({**measured, "masked": None, "hand": None, "boxes": None}))
+    bare = {**measured, "masked": None, "hand": None, "boxes": None}
+    path.write_text(json.dumps({"default": bare}))
     assert "Dice 0.901" not in write(inputs, tmp_path / "x.html", on_real_films=path)
 
 

@@ -114,13 +114,20 @@ def _share(value: float) -> str:
 
 
 def _real(path: Path, segmenter: Path) -> list[str]:
-    """Sentences on what was measured on real films, and whether it holds for this segmenter."""
+    """What was measured on real films, a paragraph a segmenter, and whether it is this one."""
     if not path.is_file():
         return [
             "Not measured: run benchmarks/lungs_on_real_films.py with real films, which are no part "
             "of this project."
         ]
-    seen = json.loads(path.read_text(encoding="utf-8"))
+    measured = json.loads(path.read_text(encoding="utf-8"))
+    return [
+        f"The segmenter “{name}”: {' '.join(_sentences(seen))} {_same(seen['segmenter'], segmenter)}"
+        for name, seen in sorted(measured.items(), reverse=True)
+    ]
+
+
+def _sentences(seen: dict[str, Any]) -> list[str]:
     masked, films, hand, boxes = (seen[key] for key in ("masked", "films", "hand", "boxes"))
     said = []
     if masked:
@@ -136,9 +143,9 @@ def _real(path: Path, segmenter: Path) -> list[str]:
     )
     if hand:
         said.append(
-            f"On {hand['films']:,} of them a person marked the lungs' box by hand: on "
+            f"On {hand['films']:,} of them a reader, no radiologist, marked the visible lungs: on "
             f"{hand['cutting']:,} ({percent(hand['cutting'], hand['films'])}) the box cuts more than "
-            f"{100 * hand['over']:.0f} % of the film's side off a side of it."
+            f"{100 * hand['over']:.0f} % of the film's side off them."
         )
     if boxes:
         said.append(
@@ -148,9 +155,9 @@ def _real(path: Path, segmenter: Path) -> list[str]:
         )
     machine = seen["machine"]
     said.append(
-        f"Measured on {seen['date']} with a segmenter of {_settings(seen['segmenter'])}, on "
-        f"{machine['cpu']}, {plural(machine['threads'], 'thread')}, "
-        f"{films['films_per_s']:.0f} films a second. {_same(seen['segmenter'], segmenter)}"
+        f"Its phantoms: Dice {seen['phantoms']['dice_mean']:.3f}. Measured on {seen['date']} with "
+        f"{_settings(seen['segmenter'])}, on {machine['cpu']}, {plural(machine['threads'], 'thread')}, "
+        f"{films['films_per_s']:.0f} films a second."
     )
     return said
 
