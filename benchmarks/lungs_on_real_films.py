@@ -5,8 +5,8 @@
 NAME says whose settings they are, as `default` or `best`. SEGMENTER is a folder of train_segmenter.
 MASKED has images/ and masks/ with equal names; the masks leave out the lung behind the heart. FILMS
 is in NIH's layout: films, BBox_List_2017.csv. HAND_BOXES says where a person sees the lungs: image,
-x0, y0, x1, y1, as shares of a film's width and height; benchmarks/nih_lung_boxes.csv does so for 100
-films of ChestX-ray14, marked by eye beside a ruler, in two passes, by one reader who is no
+x0, y0, x1, y1, as shares of a film's width and height; benchmarks/nih_lung_boxes.csv does so for
+100 films of ChestX-ray14, marked by eye beside a ruler, in two passes, by one reader who is no
 radiologist and had seen no box of a program. SHEETS is a folder to write, of overlays to look at.
 
 Writes what it found under NAME into benchmarks/lungs_on_real_films.json, which the report shows.
