@@ -97,7 +97,7 @@ def test_a_bad_setting_is_refused_and_nothing_is_written(params, assignment, wor
         ),
         ("films: 2600", "films: 100", r"batches: 100 phantoms .* make \['images_001'\]"),
         ("real_share: 0", "real_share: 0.2", "real_share: 0.2 .*sources is empty; add a source"),
-        ("samples: 4500", "samples: 0", "samples: 0 takes weights as they are; name them in init"),
+        ("samples: 6000", "samples: 0", "samples: 0 takes weights as they are; name them in init"),
         ("ema: 0", "ema: 1", "train_segmenter.ema: 1 is .*"),
         (
             "sources: []",
