@@ -51,11 +51,11 @@ def append(file, text):
     return change
 
 
-def all_but_archives(folder):
-    """Every job there is, but those that fetch archives: they know nothing of findings."""
+def all_that_know_findings(folder):
+    """Every job there is, but those that fetch archives or lung masks."""
     made = folder / "provenance/made"
     jobs = {str(path.relative_to(made).with_suffix("")) for path in made.rglob("*.json")}
-    return {job for job in jobs if not job.startswith("fetch_images/")}
+    return {job for job in jobs if not job.startswith(("fetch_images/", "fetch_lung_masks"))}
 
 
 def rules_of_execution(folder):
@@ -107,7 +107,7 @@ SCENARIOS = {
     ),
     "a module used by all": (
         append("scripts/ribcage/findings.py", "\n# edited\n"),
-        all_but_archives,
+        all_that_know_findings,
     ),
     "a comment in a step whose output does not change": (
         append("scripts/split_patients.py", "\n# edited\n"),
