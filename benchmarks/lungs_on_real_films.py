@@ -33,9 +33,9 @@ sys.path.insert(0, str(HERE.parent / "scripts"))
 
 from draw_lungs import outlined  # noqa: E402
 from fetch_tables import BOX_FILE, read_boxes  # noqa: E402
-from find_lungs import METHODS, Limits, See, rows_of, segmenter_of  # noqa: E402
+from find_lungs import Limits, See, rows_of, segmenter_of  # noqa: E402
 from ribcage import lung_finder, lungs, settings  # noqa: E402
-from ribcage.boxes import Box, kept  # noqa: E402
+from ribcage.boxes import ENOUGH, Box, kept  # noqa: E402
 from ribcage.errors import InputError  # noqa: E402
 from ribcage.films import Film, decode, read_batch  # noqa: E402
 from ribcage.progress import say, track  # noqa: E402
@@ -48,7 +48,6 @@ USAGE = (
 RESULTS = HERE / "lungs_on_real_films.json"
 OVER = 0.02
 """A box cuts off a lung where it loses more than this share of the film's side."""
-ENOUGH = 0.95
 A_SHEET, TILE_PX = 60, 190
 Rows = dict[str, dict[str, Any]]
 
@@ -88,7 +87,7 @@ def on_masked(folder: Path, see: See, size_px: int, limits: Limits) -> dict[str,
     methods = pd.Series([row["method"] for row in rows.values()]).value_counts()
     return {
         "films": len(films),
-        "methods": {method: int(methods[method]) for method in METHODS if method in methods},
+        "methods": {method: int(methods[method]) for method in lungs.METHODS if method in methods},
         "dice": spread(dice),
         "finder_dice": spread(alone),
     }
@@ -130,7 +129,7 @@ def by_hand(path: Path, films: dict[str, Film], rows: Rows) -> dict[str, Any]:
     by_crop = 0
     for hand in marked.itertuples():
         height, width = films[hand.image].shape
-        box = lungs.Box(*(rows[hand.image][key] for key in lungs.Box._fields))
+        box = lungs.Box.of(rows[hand.image])
         crop = square_around(*box, width, height)
         ends = crop.x0_px + crop.side_px, crop.y0_px + crop.side_px
         worst[hand.image] = lost(hand, width, height, box)
@@ -163,7 +162,7 @@ def of_findings(path: Path, films: dict[str, Film], rows: Rows) -> dict[str, Any
     for image, _, *numbers in read_boxes(path) if path.is_file() else ():
         if image in rows:
             height, width = films[image].shape
-            box = lungs.Box(*(rows[image][key] for key in lungs.Box._fields))
+            box = lungs.Box.of(rows[image])
             crop = square_around(*box, width, height)
             ends = crop.x0_px + crop.side_px, crop.y0_px + crop.side_px
             drawn = Box(*map(float, numbers))
@@ -184,7 +183,7 @@ def draw_sheets(folder: Path, films: dict[str, Film], rows: Rows, marked: list[s
     """Draw all films, the doubtful first, and those whose lungs the box cuts, to be looked at."""
     folder.mkdir(parents=True, exist_ok=True)
     doubtful = sorted(
-        rows, key=lambda n: (-METHODS.index(rows[n]["method"]), rows[n]["quality"], n)
+        rows, key=lambda n: (-lungs.METHODS.index(rows[n]["method"]), rows[n]["quality"], n)
     )
     sheets = {
         f"all-{at // A_SHEET + 1:02d}": doubtful[at : at + A_SHEET]
@@ -246,7 +245,9 @@ def main(arguments: list[str]) -> None:
         "masked": on_masked(masked, see, size_px, limits) if masked else None,
         "films": {
             "films": len(films),
-            "methods": {method: int(counts[method]) for method in METHODS if method in counts},
+            "methods": {
+                method: int(counts[method]) for method in lungs.METHODS if method in counts
+            },
             "films_per_s": round(rate, 1),
             "finder": finder_alone(films, rows, limits),
         },

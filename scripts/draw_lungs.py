@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from ribcage import lungs as lung
-from ribcage.boxes import Box, BoxesOf, kept, read_boxes
+from ribcage.boxes import ENOUGH, Box, BoxesOf, kept, read_boxes
 from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.films import decode, read_batch
@@ -21,7 +21,6 @@ from ribcage.tables import read_table
 MASK_COLOUR, BOX_COLOUR, FALLBACK_COLOUR = (94, 214, 164), (255, 176, 0), (120, 190, 255)
 CROP_COLOUR, FINDING_COLOUR = (245, 245, 245), (255, 92, 120)
 WEBP: dict[str, Any] = {"format": "WEBP", "quality": 78, "method": 4}
-WORST_METHOD_FIRST = ("whole_film", "lung_finder", "unet_ensemble")
 LOSS = ("image", "finding", *Box._fields, "method", "kept_by_crop", "kept_by_box")
 """Columns of `box_loss.csv`."""
 
@@ -41,7 +40,7 @@ def losses(boxes: BoxesOf, found: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (image, finding), drawn in sorted(boxes.items()):
         row = of.loc[image]
-        corners = lung.Box(*(int(row[key]) for key in lung.Box._fields))
+        corners = lung.Box.of(row)
         film_px = int(row["width_px"]), int(row["height_px"])
         crop = square_around(*corners, film_px[0], film_px[1])
         ends = crop.x0_px + crop.side_px, crop.y0_px + crop.side_px
@@ -78,7 +77,7 @@ def choose(
     """
     rng = np.random.default_rng(seed)
     at_once = found["method"] == "unet"
-    rank = found["method"].map({name: n for n, name in enumerate(WORST_METHOD_FIRST)})
+    rank = found["method"].map({name: n for n, name in enumerate(reversed(lung.METHODS))})
     least = loss[loss["kept_by_crop"] < 1].groupby("image")["kept_by_crop"].min()
     of_boxes = found.assign(least=found["image"].map(least)).dropna(subset="least")
     sheets = {
@@ -120,7 +119,7 @@ def outlined(film: np.ndarray, row: pd.Series, side_px: int, boxes: list[Box]) -
         left, top, right, bottom = (round(value * scale) for value in (x0, y0, x1, y1))
         cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), colour, 1)
 
-    corners = lung.Box(*(int(row[key]) for key in lung.Box._fields))
+    corners = lung.Box.of(row)
     if boxes:
         crop = square_around(*corners, width, height)
         x0, y0, side = crop
@@ -220,7 +219,8 @@ def main(
     columns = ["sheet", "order", "image", "method", "quality", "picture"]
     shown[columns].to_csv(sheets / "sheets.csv", index=False, lineterminator="\n")
     draw_all(shown.drop_duplicates(["image", "picture"]).copy(), boxes, films, sheets, picture_px)
-    say(f"{len(loss):,} finding boxes, {(loss['kept_by_crop'] < 0.95).sum():,} cut by over 5 %")
+    few = (loss["kept_by_crop"] < ENOUGH).sum()
+    say(f"{len(loss):,} finding boxes, {few:,} of which the crops keep under {100 * ENOUGH:.0f} %")
 
 
 if "snakemake" in globals():  # the only line that knows about Snakemake

@@ -17,8 +17,6 @@ from ribcage.progress import Progress, say
 from ribcage.tables import read_meta, read_table, write_table
 
 AT_ONCE = 32
-METHODS = ("unet", "unet_ensemble", "lung_finder", "whole_film")
-"""In the order in which they are asked."""
 LIKELY, DOUBTFUL = 0.5, 0.3
 """An opaque lung often has probabilities between the two."""
 COLUMNS = {
@@ -230,7 +228,7 @@ def main(
     ).astype(COLUMNS)
     write_table(found, lungs_file, read_meta(curated))
     counts = found["method"].value_counts()
-    say(", ".join(f"{counts.get(method, 0):,} by {method}" for method in METHODS))
+    say(", ".join(f"{counts.get(method, 0):,} by {method}" for method in lungs.METHODS))
 
 
 if "snakemake" in globals():  # the only line that knows about Snakemake

@@ -63,11 +63,11 @@ def train(
     held: Pairs,
     recipe: Recipe,
     on: nets.Machine,
-) -> tuple[torch.nn.Module, list[tuple[int, int, float, float]]]:
+) -> tuple[torch.nn.Module, list[tuple[int, int, float, float]], np.ndarray]:
     """Train a network, or its moving average; measure Dice four times on the way.
 
     Returns:
-        The network to keep, and rows of step, samples, loss, Dice.
+        The network to keep; rows of step, samples, loss, mean Dice; and the last Dice, float [n].
     """
     optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.lr, weight_decay=1e-2)
     follower = averaged(net, recipe.ema) if recipe.ema else None
@@ -75,7 +75,7 @@ def train(
     steps = math.ceil(recipe.samples / recipe.batch_size)
     judged = {max(1, round(steps * k / 4)) for k in range(1, 5)}
     progress = Progress(steps * recipe.batch_size, "films")
-    history, losses = [], []
+    history, losses, dice = [], [], np.empty(0)
     for number in range(1, steps + 1):
         warm = min(1.0, number / max(steps * 0.05, 1))
         for group in optimizer.param_groups:
@@ -94,11 +94,14 @@ def train(
         losses.append(loss.item())
         progress.add(recipe.batch_size, f"loss {np.mean(losses):.4f}")
         if number in judged:
-            mean, dice = float(np.mean(losses)), float(dice_of(kept, held, on).mean())
-            history.append((number, number * recipe.batch_size, mean, dice))
-            say(f"step {number}/{steps}: loss {mean:.4f}, held-out Dice {dice:.4f}")
+            mean, dice = float(np.mean(losses)), dice_of(kept, held, on)
+            history.append((number, number * recipe.batch_size, mean, float(dice.mean())))
+            say(f"step {number}/{steps}: loss {mean:.4f}, held-out Dice {dice.mean():.4f}")
             losses = []
-    return kept, history
+    if not steps:  # imported weights that are taken as they are: a single point, and no loss
+        dice = dice_of(kept, held, on)
+        history = [(0, 0, math.nan, float(dice.mean()))]
+    return kept, history, dice
 
 
 def summary(dice: np.ndarray) -> dict[str, Any] | None:
@@ -162,8 +165,7 @@ def main(
     held = read_pairs(share, names_on(share, "test", HELD_OUT, rng), size_px)
     real, real_held = real_pairs(lung_masks, real_share, HELD_OUT, size_px, rng)
     source = batches((learn, real), Mix(batch_size, real_share), seed, threads)
-    net, history = train(on.place(net), source, held, recipe, on)
-    dice = dice_of(net, held, on)
+    net, history, dice = train(on.place(net), source, held, recipe, on)
     segmenter.mkdir()
     config = {
         "architecture": architecture,
@@ -181,9 +183,7 @@ def main(
         "versions": {"torch": torch.__version__, "segmentation_models_pytorch": smp.__version__},
     }
     nets.save(net, config, segmenter)
-    # Imported weights that are taken as they are have a single point, and no loss.
-    rows = history or [(0, 0, math.nan, float(dice.mean()))]
-    table = pd.DataFrame(rows, columns=["step", "samples", "loss", "dice"])
+    table = pd.DataFrame(history, columns=["step", "samples", "loss", "dice"])
     table.to_csv(segmenter / "history.csv", index=False, float_format="%.6g", lineterminator="\n")
     scores = {**(summary(dice) or {}), "real": summary(dice_of(net, real_held, on))}
     (segmenter / "metrics.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")

@@ -22,7 +22,7 @@ def squares(rows: pd.DataFrame, boxes: pd.DataFrame, view: str) -> list[Square]:
         width, height = int(row.width_px), int(row.height_px)
         x0, y0, x1, y1 = 0, 0, width, height
         if view == "lungs":
-            x0, y0, x1, y1 = (int(boxes.at[row.image, side]) for side in Box._fields)
+            x0, y0, x1, y1 = Box.of(boxes.loc[row.image])
         found.append(square_around(x0, y0, x1, y1, width, height))
     return found
 
@@ -35,7 +35,7 @@ def without_lungs(film: np.ndarray, row: pd.Series) -> np.ndarray:
         row: of data/lungs: the box, method and mask_rle.
     """
     height, width = film.shape
-    box = Box(*(int(row[side]) for side in Box._fields))
+    box = Box.of(row)
     mask = decode_rle(row["mask_rle"])
     return paint_out(film, region(mask, box, row["method"], width, height))
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import png, write_archive
-from find_lungs import METHODS, Limits, judge, main, row_of, tones
+from find_lungs import Limits, judge, main, row_of, tones
 from ribcage import lungs, nets, segmenting
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
@@ -183,7 +183,7 @@ def test_the_lung_finders_box_has_twice_the_margins():
     mask = lungs.clean(two_lungs())
     limits = LIMITS._replace(min_height_to_width=0.0)
     found = judge(chest(1024, 1024), None, (two_lungs(), two_lungs()), None, limits)
-    boxes = [row_of(found._replace(method=m), (1024, 1024), limits) for m in METHODS[:3]]
+    boxes = [row_of(found._replace(method=m), (1024, 1024), limits) for m in lungs.METHODS[:3]]
     sides = [box["x0_px"] for box in boxes]
     assert sides[0] == sides[1] and sides[0] - sides[2] == pytest.approx(0.05 * 1024, abs=1)
     assert mask.any()
@@ -234,7 +234,7 @@ def find(batch, name="b1"):
 def test_every_curated_film_of_the_batch_has_a_row(batch):
     found = find(batch)
     assert found["image"].tolist() == ["a.png", "b.png"]
-    assert set(found["method"]) <= set(METHODS)
+    assert set(found["method"]) <= set(lungs.METHODS)
     assert ((found["x1_px"] <= 80) & (found["y1_px"] <= 60) & (found["x0_px"] >= 0)).all()
     assert found["quality"].between(0, 1).all()
 

@@ -9,6 +9,9 @@ import pandas as pd
 from ribcage.errors import InputError
 from ribcage.findings import canonical
 
+ENOUGH = 0.95
+"""A box of which a crop keeps less is counted as cut."""
+
 
 class Box(NamedTuple):
     """A box that a reader drew, in film pixels: [x, x + w) x [y, y + h)."""

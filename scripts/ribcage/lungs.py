@@ -1,14 +1,18 @@
 """Lungs: from a network's probabilities to clean masks, boxes with margins, and their quality."""
 
+from collections.abc import Mapping
 from itertools import combinations
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import cv2
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from ribcage.shards import Square, cut, square_around
 
+METHODS = ("unet", "unet_ensemble", "lung_finder", "whole_film")
+"""That find lungs, in the order in which they are asked."""
 MASK_SIDE = 256
 """Masks are kept at this side over the film's square: small, and fine enough for a box."""
 MOST_PARTS, LEAST_PART = 5, 0.005
@@ -22,6 +26,11 @@ class Box(NamedTuple):
     y0_px: int
     x1_px: int
     y1_px: int
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any] | pd.Series) -> Self:
+        """Read the box of a row of data/lungs."""
+        return cls(*(int(row[key]) for key in cls._fields))
 
 
 class Margins(NamedTuple):

@@ -87,7 +87,6 @@ class Chest:
         middle: in [0, 1], the soft-edged shadow of heart and great vessels.
         heart: in [0, 1], the part of it that is the heart.
         vessels: vessels' thickness in cm.
-        airways: the bronchi's width in cm.
         bases: y of the lowest point of each lung (right, left).
         domes: y of the middle of each dome, higher up (right, left).
         shape: the patient's random proportions.
@@ -103,7 +102,6 @@ class Chest:
     middle: np.ndarray
     heart: np.ndarray
     vessels: np.ndarray
-    airways: np.ndarray
     bases: tuple[float, float]
     domes: tuple[float, float]
     shape: dict[str, float] = field(default_factory=dict)
@@ -210,7 +208,6 @@ def draw(rng: np.random.Generator, shape: dict[str, float], view: str, size: int
         middle=middle,
         heart=middle * fill(heart, size),
         vessels=trees(rng, shape, sag, size),
-        airways=airways(rng, shape, size),
         bases=(float(lines[0][:, 1].max()), float(lines[1][:, 1].max())),
         domes=domes,
         shape=shape,
@@ -245,6 +242,7 @@ def _dome_at(line: np.ndarray) -> float:
 def _hide(chest: Chest, lines: list[np.ndarray], rng: np.random.Generator) -> None:
     """Heart and vessels take the place of air; windpipe and gas take that of tissue."""
     x, y, shape = chest.x, chest.y, chest.shape
+    bronchi = airways(rng, shape, chest.size)
     hidden = shape["behind"] + (0.94 - shape["behind"]) * dome_of(chest.middle, 0.07)
     chest.depth *= 1 - hidden * chest.middle
     # Lung that lies behind the dome shows through the abdomen, darker and without an edge.
@@ -254,7 +252,7 @@ def _hide(chest: Chest, lines: list[np.ndarray], rng: np.random.Generator) -> No
     windpipe = 0.004 - 0.6 * shape["turn"] + rng.normal(0, 0.004)
     trachea = np.clip(1 - ((x - windpipe) / 0.019) ** 2, 0, 1) ** 0.5
     chest.soft -= 2.0 * (trachea * np.clip((0.36 - y) / 0.03, 0, 1)).astype(np.float32)
-    chest.soft -= chest.airways * (0.3 + 0.7 * chest.middle)
+    chest.soft -= bronchi * (0.3 + 0.7 * chest.middle)
     chest.soft -= _gas(chest, rng)
     chest.soft *= 1 + 0.02 * clouds(chest.size, rng, 5, 3)
 

@@ -8,10 +8,10 @@ import numpy as np
 from ribcage.findings import FINDINGS
 from ribcage.phantoms import census
 
-AGES = np.array(
-    [(0, 0), (1, 8), (5, 18), (10, 23), (25, 34), (50, 49), (75, 59), (90, 67), (95, 72)]
-)
-AGES = np.vstack([AGES, [(99, 79), (100, 95)]])
+AGES = np.array([
+    (0, 0), (1, 8), (5, 18), (10, 23), (25, 34), (50, 49), (75, 59), (90, 67), (95, 72), (99, 79),
+    (100, 95),
+])  # fmt: skip
 """Percentiles of the ages in NIH's table, in years."""
 
 FILMS_A_PATIENT = np.array([17503, 4113, 2100, 1330, 938, 787, 608])

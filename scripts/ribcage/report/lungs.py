@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ribcage.boxes import ENOUGH
 from ribcage.findings import FINDINGS
 from ribcage.report import pictures
 from ribcage.report.charts import Line, chart
@@ -19,8 +20,6 @@ METHODS = {
     "lung_finder": "the average pair of lungs, no network",
     "whole_film": "none: the film is taken whole",
 }
-ENOUGH = 0.95
-"""A finding box of which a crop keeps less is counted as cut."""
 SETTINGS = ("architecture", "encoder", "decoder_channels", "init", "size_px", "seed", "settings")
 """What of a segmenter's config.json is its settings."""
 
