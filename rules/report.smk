@@ -1,6 +1,40 @@
 """Report: scores, maps, and the page that shows them."""
 
 
+rule describe_data:
+    """Count, audit and picture the data; write its page and its datasheet before any training."""
+    input:
+        stamp=".stamps/describe_data",
+        tables="data/raw/tables",
+        images="data/interim/images.parquet",
+        measures="data/interim/measures.parquet",
+        duplicates="data/interim/duplicates.csv",
+        curated="data/interim/curated.parquet",
+        dropped="data/interim/dropped.csv",
+        spared="data/interim/spared.csv",
+        split="data/interim/split.parquet",
+        certificate="reports/certificate.json",
+        baseline="reports/metadata_baseline",
+        films=expand(FILMS, batch=BATCHES),
+    output:
+        description=directory("reports/data"),
+        sheet="reports/datasheet.md",
+    log:
+        "logs/describe_data.log",
+    benchmark:
+        "benchmarks/describe_data.tsv"
+    conda:
+        "../environment.yml"
+    params:
+        kind=config["source"]["kind"],
+        title=config["write_report"]["title"],
+        thresholds=config["curate_images"]["quality"],
+        extreme_films=config["describe_data"]["extreme_films"],
+        picture_px=config["describe_data"]["picture_px"],
+    script:
+        "../scripts/describe_data.py"
+
+
 rule score_predictions:
     """Score an experiment: AUROC and average precision of each finding, macro and micro."""
     input:
@@ -56,10 +90,8 @@ rule write_report:
     input:
         stamp=".stamps/write_report",
         tables="data/raw/tables",
-        images="data/interim/images.parquet",
+        description="reports/data",
         curated="data/interim/curated.parquet",
-        dropped="data/interim/dropped.csv",
-        split="data/interim/split.parquet",
         segmenter="models/segmenter",
         lungs=expand("data/lungs/{batch}.parquet", batch=BATCHES),
         sheets="reports/lungs",

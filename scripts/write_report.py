@@ -4,21 +4,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
-from markupsafe import Markup
 
 from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.progress import say
-from ribcage.report import evidence, outcome, sections, shortcuts
+from ribcage.report import data, evidence, leaks, outcome, sections, shortcuts
 from ribcage.report import lungs as lung_section
+from ribcage.report.datasheet import datasheet
+from ribcage.report.render import render
 from ribcage.tables import read_meta, read_table
 
-TEMPLATES = Path(__file__).resolve().parent / "ribcage" / "report"
 CONTENTS = (
     ("data", "Data"),
     ("curation", "Dropped"),
+    ("leaks", "Proof of the split"),
+    ("baseline", "Without looking"),
     ("lungs", "Lungs"),
     ("training", "Training"),
     ("results", "Results"),
@@ -26,8 +27,8 @@ CONTENTS = (
     ("explanation", "Where the networks look"),
     ("provenance", "Provenance"),
     ("limits", "Limits"),
+    ("datasheet", "Datasheet"),
 )
-FOOTER = "Made by Ribcage. ChestX-ray14: NIH Clinical Center; Wang et al., CVPR 2017."
 LIMITS = (
     "For research and teaching only; not for clinical use.",
     "The labels of ChestX-ray14 were mined from reports by software and are often wrong; "
@@ -79,24 +80,10 @@ def _model(folder: Path, name: str, style: str, seeds: int) -> dict[str, Any]:
     }
 
 
-def render(**parts: Any) -> str:  # noqa: ANN401 - whatever the template names
-    """Fill the template; every string is escaped, whoever wrote it."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-    )
-    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
-    return environment.get_template("page.html").render(style=style, **parts)
-
-
 def main(
     tables: Path,
-    images: Path,
+    description: Path,
     curated: Path,
-    dropped: Path,
-    split: Path,
     segmenter: Path,
     lungs: list[Path],
     sheets: Path,
@@ -114,10 +101,8 @@ def main(
 
     Args:
         tables: the folder that fetch_tables made.
-        images: all indexed images.
-        curated: the kept ones.
-        dropped: the others, with reasons.
-        split: who is on which side.
+        description: the folder of describe_data.
+        curated: the kept images.
         segmenter: the folder of train_segmenter.
         lungs: the batches' lung tables.
         sheets: the folder of draw_lungs.
@@ -131,35 +116,39 @@ def main(
         max_mb: the page may not be larger.
         settings: the whole of params.yaml.
     """
-    kept, sides = read_table(curated), read_table(split)
+    kept = read_table(curated)
+    facts = json.loads((description / "facts.json").read_text(encoding="utf-8"))
     found = pd.concat([read_table(path) for path in lungs], ignore_index=True)
     dice = json.loads((segmenter / "metrics.json").read_text(encoding="utf-8"))
     experiments = gather(models, metrics, curves, cams, settings)
     meta = read_meta(curated)
+    seen = [{"name": m["name"], **m["config"]["seen"]} for e in experiments for m in e["models"]]
     page = render(
+        "page.html",
         title=title,
         contents=CONTENTS,
         limits=LIMITS,
-        footer=FOOTER,
         head=outcome.head(
             experiments, len(kept), kept["patient"].nunique(), settings["source"]["kind"]
         ),
-        data=sections.data(kept, sides),
-        curation=sections.curation(read_table(images), pd.read_csv(dropped)),
+        data=data.data(facts, description),
+        curation=leaks.curation(facts),
+        leaks=leaks.leaks(facts["certificate"], facts["duplicates"], seen),
+        baseline=leaks.baseline(facts["baseline"]),
         lungs=lung_section.lungs(found, segmenter, dice, sheets, on_real_films),
         training=sections.training([model for e in experiments for model in e["models"]]),
-        results=outcome.results(experiments),
+        results=outcome.results(experiments, facts["baseline"]["splits"]["test"]),
         shortcuts=shortcuts.section(experiments),
         explanation=evidence.explanation(experiments, kept),
-        provenance=evidence.provenance(
-            experiments, meta, pd.read_csv(tables / "sources.csv"), settings
-        ),
+        provenance=evidence.provenance(experiments, meta, tables, settings),
+        datasheet=datasheet(facts),
     )
     size = len(page.encode()) / 1e6
     if size > max_mb:
         raise InputError(
             f"write_report.max_mb: the page has {size:.1f} MB, over {max_mb:g}; lower "
-            "draw_cams.per_finding, draw_cams.display_px or draw_lungs.random, or raise the limit"
+            "draw_cams.per_finding, draw_cams.display_px, draw_lungs.random or "
+            "describe_data.extreme_films, or raise the limit"
         )
     report.write_text(page, encoding="utf-8")
     say(f"the page has {size:.1f} MB")

@@ -1,7 +1,9 @@
 """What the tests share: small films in NIH's layout, and the real ones where they are at hand."""
 
+import gzip
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -68,6 +70,23 @@ def nih_starter() -> Path:
     folder = ROOT.parent / "shared" / "nih-starter"
     if not folder.is_dir():
         pytest.skip(f"no real films at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def official_tables(tmp_path_factory) -> Path:
+    """NIH's tables at full size as fetch_tables leaves them, which are not part of the project."""
+    shared = ROOT.parent / "shared" / "facts"
+    if not shared.is_dir():
+        pytest.skip(f"no official tables at {shared}")
+    folder = tmp_path_factory.mktemp("official")
+    (folder / "blacklists").mkdir()
+    names = {"Data_Entry_2017_v2020.csv": "entries.csv"}
+    for path in sorted((shared / "official").glob("*.gz")):
+        name = names.get(path.stem, path.stem)
+        (folder / name).write_bytes(gzip.decompress(path.read_bytes()))
+    for path in sorted(shared.glob("blacklist_*.csv")):
+        shutil.copy(path, folder / "blacklists")
     return folder
 
 

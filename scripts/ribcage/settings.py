@@ -61,8 +61,10 @@ def _contradictions(settings: Settings) -> Iterable[str]:
             yield "fetch_images.archives: a local source is read in place; write []"
     elif archives != batches:
         yield f"fetch_images.archives: {source['kind']} fetches every batch; write {batches}"
-    elif (source["images"], source["suffix"]) != ("data/raw/images", ".tar.gz"):
+    elif batches and (source["images"], source["suffix"]) != ("data/raw/images", ".tar.gz"):
         yield "source: archives are fetched to images data/raw/images with suffix .tar.gz"
+    if not batches and settings["index_images"]["absent"] != "keep":
+        yield "batches: none are named; for the tables alone, set index_images.absent to keep"
     drawn = settings["draw_phantoms"]
     count = -(-drawn["films"] // drawn["films_per_batch"])
     names = [f"images_{number:03d}" for number in range(1, count + 1)]

@@ -142,10 +142,17 @@ def commit() -> str:
     return f"{head}{', with uncommitted changes of code' if changed else ''}"
 
 
+def sources(tables: Path) -> Table:
+    """Where each table came from, as fetch_tables wrote it down."""
+    found = pd.read_csv(tables / "sources.csv")
+    rows = [[str(cell) for cell in row] for row in found.to_numpy().tolist()]
+    return Table([str(name) for name in found.columns], rows, (0, 1, 3))
+
+
 def provenance(
     experiments: list[Experiment],
     meta: dict[str, str],
-    sources: pd.DataFrame,
+    tables: Path,
     settings: dict[str, Any],
 ) -> dict[str, Any]:
     """Commit, hashes of data and models, versions, sources, parameters."""
@@ -165,12 +172,11 @@ def provenance(
     config = experiments[0]["models"][0]["config"]
     versions = [[name, metadata.version(name)] for name in LIBRARIES]
     versions.append(["device and precision", f"{config['device']}, {config['precision']}"])
-    rows = [[str(cell) for cell in row] for row in sources.to_numpy().tolist()]
     return {
         "sentence": "What made this page. The records of every step lie in provenance/; the same commit, "
         "parameters and data give the same results on the same machine.",
         "facts": Table(["what", "value"], facts, (0, 1)),
         "versions": Table(["library", "version"], versions, (0, 1)),
-        "sources": Table([str(name) for name in sources.columns], rows, (0, 1, 3)),
+        "sources": sources(tables),
         "params": params,
     }

@@ -88,8 +88,13 @@ def head(experiments: list[Experiment], films: int, patients: int, kind: str) ->
     }
 
 
-def results(experiments: list[Experiment]) -> dict[str, Any]:
-    """ROC and PR side by side for each size and view, and tables by finding."""
+def results(experiments: list[Experiment], baseline: dict[str, Any]) -> dict[str, Any]:
+    """ROC and PR side by side for each size and view, and tables by finding.
+
+    Args:
+        experiments: in the order of params.yaml.
+        baseline: scores of score_metadata_baseline on the test films, beside every network's.
+    """
     groups: dict[tuple[int, str], list[Experiment]] = {}
     for experiment in experiments:
         settings = experiment["settings"]
@@ -113,9 +118,9 @@ def results(experiments: list[Experiment]) -> dict[str, Any]:
         "sentence": sentence,
         "legend": [{"name": e["name"], "style": e["style"]} for e in experiments],
         "pairs": pairs,
-        "auroc": _by_finding(experiments, "auroc"),
-        "auroc_sentence": f"Withheld where fewer than {FEW_PATIENTS} patients have the finding. The macro row is the mean of all defined findings.",
-        "ap": _by_finding(experiments, "ap"),
+        "auroc": _by_finding(experiments, baseline, "auroc"),
+        "auroc_sentence": f"Withheld where fewer than {FEW_PATIENTS} patients have the finding. The macro row is the mean of all defined findings. “Without looking” is the model that knows view, age, sex and follow-up alone.",
+        "ap": _by_finding(experiments, baseline, "ap"),
         "ap_sentence": "To be compared with the prevalence, which guessing reaches.",
     }
 
@@ -179,7 +184,7 @@ def _lines(experiment: Experiment, kind: str, names: tuple[str, ...], extra: str
     return lines
 
 
-def _by_finding(experiments: list[Experiment], metric: str) -> Table:
+def _by_finding(experiments: list[Experiment], baseline: dict[str, Any], metric: str) -> Table:
     first = experiments[0]["metrics"]["splits"]["test"]
     rows = []
     for name in (*FINDINGS, "macro", "micro"):
@@ -193,11 +198,13 @@ def _by_finding(experiments: list[Experiment], metric: str) -> Table:
         if metric == "ap":
             share = counted["prevalence"]
             row.append("–" if share is None else f"{share:.3f}")
-        for experiment in experiments:
-            held = experiment["metrics"]["splits"]["test"][name][metric]
+        judged = [e["metrics"]["splits"]["test"] for e in experiments]
+        for scores in (baseline, *judged):
+            held = scores[name][metric]
             value = "undefined" if held["value"] is None else f"{held['value']:.3f}"
             row.append(value if name in ("macro", "micro") else scored(held))
         rows.append(row)
     header = ["finding", "positives", "negatives", "patients"]
     header += ["prevalence"] if metric == "ap" else []
-    return Table([*header, *(e["name"] for e in experiments)], rows, sums=("macro", "micro"))
+    names = ["without looking", *(e["name"] for e in experiments)]
+    return Table([*header, *names], rows, sums=("macro", "micro"))

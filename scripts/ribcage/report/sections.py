@@ -1,17 +1,14 @@
-"""What the sections on data, curation and training say: numbers, tables, sentences."""
+"""What every section is made of, and what the one on training says."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from ribcage.findings import FINDINGS, NO_FINDING
 from ribcage.report.charts import Line, chart
 
 FEW_PATIENTS = 20
 """Under so many patients with a finding, its AUROC is mostly chance."""
-SPLITS = ("train", "val", "test")
 
 
 @dataclass
@@ -39,101 +36,6 @@ def percent(part: float, whole: float) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 film`, `2,000 films`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def data(curated: pd.DataFrame, split: pd.DataFrame) -> dict[str, Any]:
-    """Counts by split, findings by split, and which findings come together."""
-    table = curated.merge(split[["image", "split"]], on="image")
-    rows = []
-    for name in (*SPLITS, "all"):
-        part = table if name == "all" else table[table["split"] == name]
-        age = part["age_years"]
-        rows.append(
-            [
-                name,
-                f"{len(part):,}",
-                f"{part['patient'].nunique():,}",
-                percent((part["view_position"] == "AP").sum(), len(part)),
-                percent((part["sex"] == "F").sum(), len(part)),
-                f"{age.median():.0f} ({age.quantile(0.05):.0f}–{age.quantile(0.95):.0f})",
-                percent(part[NO_FINDING].sum(), len(part)),
-            ]
-        )
-    header = ["split", "films", "patients", "AP", "women", "age: median (5–95 %)", NO_FINDING]
-    shared = table.groupby("patient")["split"].nunique().gt(1).sum()
-    commonest = max(FINDINGS, key=lambda finding: table[finding].sum())
-    rarest = min(FINDINGS, key=lambda finding: table[finding].sum())
-    return {
-        "sentence": f"{plural(len(table), 'film')} of {plural(table['patient'].nunique(), 'patient')}"
-        f" are used; {plural(int(shared), 'patient')} {'is' if shared == 1 else 'are'} on more than "
-        "one side of the split.",
-        "splits": Table(header, rows, sums=("all",)),
-        "findings": _findings(table),
-        "findings_sentence": f"{commonest} is the commonest, on {plural(int(table[commonest].sum()), 'film')}; "
-        f"{rarest} the rarest, on {table[rarest].sum():,}. A film may have several.",
-        **_together(table),
-    }
-
-
-def _findings(table: pd.DataFrame) -> Table:
-    rows = []
-    for finding in (*FINDINGS, NO_FINDING):
-        row = [finding]
-        for name in SPLITS:
-            part = table[table["split"] == name]
-            row += [f"{part[finding].sum():,}", percent(part[finding].sum(), len(part))]
-        held = table[table[finding]]
-        test = held[held["split"] == "test"]
-        rows.append([*row, f"{held['patient'].nunique():,}", f"{test['patient'].nunique():,}"])
-    header = ["finding"]
-    for name in SPLITS:
-        header += [name, f"% of {name}"]
-    return Table([*header, "patients", "test patients"], rows, sums=(NO_FINDING,))
-
-
-def _together(table: pd.DataFrame) -> dict[str, Any]:
-    labels = table[list(FINDINGS)].to_numpy(int)
-    both = labels.T @ labels
-    pairs = np.triu(both, 1)
-    one, other = np.unravel_index(int(pairs.argmax()), pairs.shape)
-    largest = max(int(both.max()), 1)
-    heat = [
-        {
-            "name": finding,
-            "cells": [
-                {"count": int(n), "share": round(70 * float(np.sqrt(n / largest)))} for n in both[k]
-            ],
-        }
-        for k, finding in enumerate(FINDINGS)
-    ]
-    sentence = (
-        f"{FINDINGS[one]} and {FINDINGS[other]} come together most often, on "
-        f"{plural(int(pairs.max()), 'film')}. The diagonal counts the films of each finding."
-        if pairs.max()
-        else "No film has two findings. The diagonal counts the films of each finding."
-    )
-    return {"heat": {"names": FINDINGS, "rows": heat}, "together_sentence": sentence}
-
-
-def curation(images: pd.DataFrame, dropped: pd.DataFrame) -> dict[str, Any]:
-    """How many were dropped for each reason, and every one of them."""
-    counts = dropped["reason"].value_counts()
-    if dropped.empty:
-        sentence = f"None of the {len(images):,} indexed images was dropped."
-    else:
-        sentence = (
-            f"{len(dropped):,} of {len(images):,} indexed images "
-            f"({percent(len(dropped), len(images))}) were dropped."
-        )
-    return {
-        "sentence": sentence,
-        "count": len(dropped),
-        "reasons": Table(
-            ["reason", "images", "of all"],
-            [[reason, f"{n:,}", percent(n, len(images))] for reason, n in counts.items()],
-        ),
-        "all": Table(["image", "reason"], dropped[["image", "reason"]].to_numpy().tolist(), (0, 1)),
-    }
 
 
 def training(models: list[dict[str, Any]]) -> dict[str, Any]:

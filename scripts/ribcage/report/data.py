@@ -1,0 +1,278 @@
+"""The section on data: who and what is in it, counted by description.py."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from ribcage.description import QUANTILES, SPLITS, Facts
+from ribcage.findings import FINDINGS, NO_FINDING
+from ribcage.report.bars import Bars, bars, pyramid
+from ribcage.report.charts import Line, chart
+from ribcage.report.pictures import file_uri
+from ribcage.report.sections import Table, percent, plural
+
+MEASURE_NAMES = {
+    "mean_grey": ("mean grey", "mean grey, 0 black to 255 white"),
+    "sd_grey": ("spread of greys", "standard deviation of the greys"),
+    "centre_sd_grey": ("spread of greys in the middle", "the same, in the middle half"),
+    "chest_likeness": ("likeness to a frontal chest", "correlation with a mean chest"),
+    "turned": ("fit of a turned chest", "gain in correlation if turned"),
+    "inverted": ("fit of an inverted chest", "gain in correlation if inverted"),
+}
+"""How measures are called on the page: in a table, and below an axis."""
+
+
+def data(facts: Facts, folder: Path) -> dict[str, Any]:
+    """Everything that the section on data shows.
+
+    Args:
+        facts: of describe_data.
+        folder: that they lie in, with the pictures of extreme films.
+    """
+    sides, people = facts["sides"], facts["people"]
+    found = {finding: facts["findings"][finding] for finding in FINDINGS}
+    total = {finding: sum(row[name] for name in SPLITS) for finding, row in found.items()}
+    commonest, rarest = max(total, key=lambda f: total[f]), min(total, key=lambda f: total[f])
+    return {
+        "sentence": f"{plural(sides['all']['films'], 'film')} of "
+        f"{plural(sides['all']['patients'], 'patient')} are used, of "
+        f"{plural(facts['indexed']['films'], 'film')} of "
+        f"{plural(facts['indexed']['patients'], 'patient')} in the table. {version(facts)}",
+        "splits": _splits(sides),
+        "published": _published(facts),
+        "findings": _findings(facts, total),
+        "findings_sentence": f"{commonest} is the commonest, on {plural(total[commonest], 'film')}; "
+        f"{rarest} the rarest, on {total[rarest]:,}. A film may have several.",
+        "charts": _charts(facts),
+        "people_sentence": f"{people['women']:,} patients are women and {people['men']:,} men; one has "
+        f"{plural(people['most_films'], 'film')}. Each is counted once, at the age of the first film"
+        + (
+            f"; {people['age_unknown']:,} of unknown age are left out."
+            if people["age_unknown"]
+            else "."
+        ),
+        **_together(facts),
+        "sizes": _sizes(facts),
+        "measures": _measures(facts),
+        "extremes": [_sheet(sheet, folder) for sheet in facts["extremes"]],
+    }
+
+
+def version(facts: Facts) -> str:
+    """Which version of NIH's table this is, in a sentence."""
+    known = {
+        "2017-09-26": "The labels are NIH's first release of September 2017, which lacks 188 labels "
+        "on 181 test films: scores for Pneumonia and Mass do not compare with later ones.",
+        "2017-11-22": "The labels are NIH's update of November 2017, the same as those of 2020.",
+        "v2020": "The table is NIH's version of 2020.",
+        "phantom": "The films are phantoms, drawn by the pipeline.",
+        "other": "The table is none of NIH's.",
+    }
+    told = facts["labels_version"]
+    if told in known:
+        return known[told]
+    return f"The table is {told.replace('part of', 'a part of NIH’s, version')}."
+
+
+def _splits(sides: Facts) -> Table:
+    rows = []
+    for name in (*SPLITS, "all"):
+        side = sides[name]
+        ages = side["ages"]
+        rows.append(
+            [
+                name,
+                f"{side['films']:,}",
+                f"{side['patients']:,}",
+                percent(side["ap"], side["films"]),
+                percent(side["women"], side["films"]),
+                "–" if ages is None else f"{ages[1]:.0f} ({ages[0]:.0f}–{ages[2]:.0f})",
+                percent(side["no_finding"], side["films"]),
+            ]
+        )
+    header = ["split", "films", "patients", "AP", "women", "age: median (5–95 %)", NO_FINDING]
+    return Table(header, rows, sums=("all",))
+
+
+def _published(facts: Facts) -> dict[str, Any]:
+    rows = [
+        [row["what"], f"{row['published']:,}", f"{row['here']:,}",
+         "yes" if row["published"] == row["here"] else "NO"]
+        for row in facts["published"]
+    ]  # fmt: skip
+    wrong = sum(row[-1] == "NO" for row in rows)
+    sentence = (
+        f"All {len(rows)} figures that are published of this table were counted anew, and agree."
+        if not wrong
+        else f"{wrong} of {len(rows)} published figures are not what was counted here."
+    )
+    return {
+        "sentence": sentence,
+        "table": Table(["what", "published", "counted here", "agrees"], rows),
+    }
+
+
+def _findings(facts: Facts, total: dict[str, int]) -> Table:
+    sides, rows = facts["sides"], []
+    for finding in (*FINDINGS, NO_FINDING):
+        held = facts["findings"][finding]
+        row = [finding, f"{held['indexed']:,}"]
+        for name in SPLITS:
+            row += [f"{held[name]:,}", percent(held[name], sides[name]["films"])]
+        rows.append([*row, f"{held['patients']:,}", f"{held['test_patients']:,}"])
+    header = ["finding", "in the table"]
+    for name in SPLITS:
+        header += [name, f"% of {name}"]
+    return Table([*header, "patients", "test patients"], rows, sums=(NO_FINDING,))
+
+
+def _charts(facts: Facts) -> list[dict[str, Any]]:
+    many, people = facts["findings_a_film"], facts["people"]
+    shares = [
+        Bars(
+            name,
+            [round(100 * row[name] / max(facts["sides"][name]["films"], 1), 2) for row in many],
+            f"f{number}",
+        )
+        for number, name in enumerate(SPLITS)
+    ]
+    counts = [
+        f"{row['from']}" if row["from"] == row["to"]
+        else f"{row['from']}+" if row["to"] > 10**6
+        else f"{row['from']}–{row['to']}"
+        for row in people["films"]
+    ]  # fmt: skip
+    decades = [f"{row['from']}–" for row in people["ages"]]
+    women, men = (Bars(n, [row[s] for row in people["ages"]], f"f{k}")
+                  for k, (n, s) in enumerate((("women", "F"), ("men", "M"))))  # fmt: skip
+    found = [
+        (
+            bars([str(row["findings"]) for row in many], shares, "findings on a film",
+                 "% of the films of a side", "Findings a film"),
+            "Findings a film: blue train, orange val, green test.",
+        ),
+        (
+            bars(counts, [Bars("patients", [row["patients"] for row in people["films"]], "f0")],
+                 "films of a patient", "patients", "Films a patient"),
+            "Films a patient, of the films that are used.",
+        ),
+        (
+            pyramid(decades, women, men, "patients", "Patients by age and sex"),
+            "Patients by age in years at the first film: women left, men right.",
+        ),
+    ]  # fmt: skip
+    return [{"chart": drawn, "caption": caption} for drawn, caption in found]
+
+
+def _together(facts: Facts) -> dict[str, Any]:
+    both = np.array(facts["together"])
+    pairs = np.triu(both, 1)
+    one, other = np.unravel_index(int(pairs.argmax()), pairs.shape)
+    own = np.maximum(both.diagonal(), 1)
+    sentence = (
+        f"{FINDINGS[one]} and {FINDINGS[other]} come together most often, on "
+        f"{plural(int(pairs.max()), 'film')}."
+        if pairs.max()
+        else "No film has two findings."
+    )
+    most = max(int(both.max()), 1)
+    return {
+        "together_sentence": sentence,
+        "heat": _heat(both, 70 * np.sqrt(both / most), "{:,}"),
+        "heat_given": _heat(100 * both / own[:, None], 70 * both / own[:, None], "{:.0f}"),
+    }
+
+
+def _heat(values: np.ndarray, shares: np.ndarray, form: str) -> dict[str, Any]:
+    rows = [
+        {
+            "name": finding,
+            "cells": [
+                {"text": form.format(value), "share": round(float(share))}
+                for value, share in zip(values[k], shares[k], strict=True)
+            ],
+        }
+        for k, finding in enumerate(FINDINGS)
+    ]
+    return {"names": FINDINGS, "rows": rows}
+
+
+def _sizes(facts: Facts) -> dict[str, Any]:
+    sizes = facts["sizes"]
+    width, height, spacing = (
+        sizes["original"][name]
+        for name in ("original_width_px", "original_height_px", "spacing_mm")
+    )
+    rows = [
+        [
+            "none decoded" if not row["width"] else f"{row['width']} × {row['height']}",
+            f"{row['films']:,}",
+        ]
+        for row in sizes["stored"]
+    ]
+    more = sizes["kinds"] - len(rows)
+    return {
+        "sentence": f"Before they were stored, the films were {width[0]:.0f} to {width[2]:.0f} px wide "
+        f"(median {width[1]:.0f}) and {height[0]:.0f} to {height[2]:.0f} px high (median "
+        f"{height[1]:.0f}), {spacing[0]:.3f} to {spacing[2]:.3f} mm a pixel, as the table says."
+        + (f" {plural(more, 'rarer size')} not shown." if more else ""),
+        "table": Table(["size as stored, px", "films"], rows),
+    }
+
+
+def named(measure: str) -> str:
+    """How a measure is called in a table."""
+    return MEASURE_NAMES.get(measure, (measure.replace("_", " "), ""))[0]
+
+
+def _measures(facts: Facts) -> dict[str, Any]:
+    rows, charts = [], []
+    for name, found in facts["measures"].items():
+        rows.append([named(name), *(f"{value:.4g}" for value in found["quantiles"])])
+        charts.append({"chart": _histogram(name, found), "caption": f"{named(name).capitalize()}."})
+    header = ["measure", *(f"{100 * q:g} %" for q in QUANTILES)]
+    return {
+        "sentence": f"Measured on {plural(facts['decoded'], 'film')} as they were decoded: the least "
+        "value, quantiles, and the largest."
+        if rows
+        else "No film was decoded: this run is on the tables alone.",
+        "table": Table(header, rows),
+        "charts": charts,
+    }
+
+
+def _histogram(name: str, found: Facts) -> Markup:
+    edges = np.array(found["edges"])
+    counts = np.array(found["counts"], float)
+    shares = 100 * counts / max(counts.sum(), 1)
+    x = np.repeat(edges, 2)[1:-1]
+    label = MEASURE_NAMES.get(name, ("", named(name)))[1]
+    return chart(
+        [Line(named(name), x, np.repeat(shares, 2), "e0")], label, "% of films",
+        f"Histogram of {named(name)}", (edges[0], edges[-1]), (0.0, float(shares.max()) * 1.05),
+    )  # fmt: skip
+
+
+def _sheet(sheet: Facts, folder: Path) -> dict[str, Any]:
+    films = [
+        {
+            "src": file_uri(folder / film["picture"]),
+            "alt": f"Film {film['image']}",
+            "caption": f"{film['image']} · {named(sheet['measure'])} {film['value']:.4g}",
+        }
+        for film in sheet["films"]
+    ]
+    side = f"{sheet['is_spoilt']} {{:g}}"
+    rule = (
+        f"The rule is off; a threshold that was tried is {side.format(sheet['suggested'])}."
+        if sheet["threshold"] is None
+        else f"The rule drops films {side.format(sheet['threshold'])}."
+    )
+    return {
+        "title": sheet["rule"].replace("_", " ").capitalize(),
+        "sentence": f"The {plural(len(films), 'film')} of the "
+        f"{'least' if sheet['is_spoilt'] == 'below' else 'greatest'} {named(sheet['measure'])}. {rule}",
+        "films": films,
+    }
