@@ -48,7 +48,7 @@ def extremes(measures: pd.DataFrame, thresholds: dict[str, Any], count: int) -> 
         upwards = rule.is_spoilt == "below"
         ordered = measures.sort_values([rule.column, "image"], ascending=[upwards, True])
         films = [
-            {"image": image, "value": float(f"{value:.6g}"), "picture": f"{Path(image).stem}.webp"}
+            {"image": image, "value": float(f"{value:.6g}"), "picture": f"{image}.webp"}
             for image, value in ordered[["image", rule.column]].head(count).itertuples(index=False)
         ]
         told = None if thresholds[name] == "none" else thresholds[name]

@@ -10,19 +10,19 @@ import pytest
 from PIL import Image
 
 from conftest import ROOT, predictions_of
+from made_up import FILMS, HOSTILE, META, describe, write_tables
 from ribcage import settings
 from ribcage.errors import InputError
-from ribcage.findings import FINDINGS, NO_FINDING
+from ribcage.findings import FINDINGS
 from ribcage.report import outcome, pictures
 from ribcage.report.charts import Line, chart, ticks
 from ribcage.tables import write_table
 from score_predictions import main as score
 from write_report import main
 
-META = {"labels_version": "other", "source_sha256": "5" * 64}
-HOSTILE = "<img src=x onerror=alert(1)>\"'.png"
-FILMS = 90
 SEGMENTER = {"encoder": "resnet18", "size_px": 128, "seed": 1, "settings": {"films": 9, "lr": 0.1}}
+SEEN = {"weights": "foreign.safetensors", "known": False, "sentence": "Nobody <b>knows</b>."}
+SEEN |= {"train": None, "val": None, "test": None}
 MEASURED = {
     "phantoms": {"dice_mean": 0.975},
     "date": "2026-11-21",
@@ -38,33 +38,6 @@ MEASURED = {
     "hand": {"films": 100, "over": 0.02, "cutting": 2},
     "boxes": {"boxes": 6, "cut_by_crop": 0, "least_by_crop": 1.0, "least_by_box": 0.879},
 }
-
-
-def write_tables(folder, films):
-    rng = np.random.default_rng(0)
-    names = [f"{n:08d}_000.png" for n in range(films - 1)] + [HOSTILE]
-    labels = pd.DataFrame(rng.random((films, 14)) < 0.3, columns=FINDINGS)
-    labels["Hernia"] = False
-    labels[NO_FINDING] = ~labels.any(axis=1)
-    table = pd.DataFrame({"image": names, "batch": "b", "patient": np.arange(films)})
-    table = table.assign(follow_up=0, age_years=50.0, sex="F", view_position="PA")
-    table = pd.concat([table.assign(width_px=64, height_px=48), labels], axis=1)
-    write_table(table.assign(fault=None), folder / "images.parquet", META)
-    write_table(table.iloc[2:], folder / "curated.parquet", META)
-    dropped = pd.DataFrame({"image": names[:2], "reason": ["on the list rotated", "<b>broken</b>"]})
-    dropped.to_csv(folder / "dropped.csv", index=False)
-    split = table[["image", "patient"]].iloc[2:]
-    sides = np.where(np.arange(films - 2) < 20, "train", "test")
-    sides[20:35] = "val"
-    write_table(split.assign(split=sides), folder / "split.parquet", META)
-    (folder / "tables").mkdir()
-    sources = pd.DataFrame([["entries.csv", HOSTILE, 3, "0" * 64]])
-    sources.columns = ["file", "from", "bytes", "sha256"]
-    sources.to_csv(folder / "tables" / "sources.csv", index=False)
-    masses = table["image"][labels["Mass"]]
-    marks = pd.DataFrame({"image": masses, "mark": "drain"})
-    marks.to_csv(folder / "tables" / "marks.csv", index=False)
-    return table.iloc[2:], sides
 
 
 def write_lungs(folder, images):
@@ -90,6 +63,7 @@ def write_experiment(folder, name, table, sides):
     model.mkdir(parents=True)
     config = {"best_epoch": 2, "device": "cpu", "precision": "float32"}
     config |= {"n_train_films": 20, "n_train_patients": 20, "n_val_films": 15}
+    config["seen"] = SEEN
     (model / "config.json").write_text(json.dumps(config))
     (model / "weights.safetensors").write_bytes(name.encode())
     history = {"epoch": [1, 2], "samples": [50, 100], "lr": [1, 1], "train_loss": [0.5, 0.4]}
@@ -125,6 +99,7 @@ def write_experiment(folder, name, table, sides):
 def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     table, sides = write_tables(folder, FILMS)
+    describe(folder)
     write_lungs(folder, table["image"].tolist())
     (folder / "segmenter").mkdir()
     (folder / "segmenter" / "metrics.json").write_text(
@@ -151,10 +126,8 @@ def write(inputs, out, title="A test", **changes):
     of = [folder / "reports" / name for name in params["experiments"]]
     main(
         tables=folder / "tables",
-        images=folder / "images.parquet",
+        description=folder / "data",
         curated=folder / "curated.parquet",
-        dropped=folder / "dropped.csv",
-        split=folder / "split.parquet",
         segmenter=folder / "segmenter",
         lungs=[folder / "lungs.parquet"],
         models=[folder / "models" / name / "1" for name in params["experiments"]],
@@ -183,6 +156,8 @@ def test_every_section_is_there_and_linked(page):
     for anchor in [
         "data",
         "curation",
+        "leaks",
+        "baseline",
         "lungs",
         "training",
         "results",
@@ -190,6 +165,7 @@ def test_every_section_is_there_and_linked(page):
         "explanation",
         "provenance",
         "limits",
+        "datasheet",
     ]:
         assert f'<section id="{anchor}">' in page and f'href="#{anchor}"' in page
     assert "not for clinical use" in page
@@ -203,7 +179,8 @@ def test_the_numbers_are_those_of_the_files(inputs, page):
         assert f"<td>{scores['macro']['auroc']['value']:.3f}</td>" in page
         assert f"<td>{scores['micro']['ap']['value']:.3f}</td>" in page
     assert (
-        "88 films of 88 patients" in page and "2 of 90 indexed images (2.2 %) were dropped" in page
+        "88 films of 88 patients are used, of 90 films of 90 patients" in page
+        and "2 of 90 indexed images (2.2 %) were dropped" in page
     )
     assert "Dice 0.971 on 7 held-out phantoms" in page
     assert "1 film is taken whole" in page
