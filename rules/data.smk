@@ -30,7 +30,7 @@ rule draw_phantoms:
 
 
 rule fetch_tables:
-    """Take labels, boxes, lists and blacklists from the source."""
+    """Take labels, boxes, lists and blacklists from the source, and say on what terms."""
     input:
         stamp=".stamps/fetch_tables",
         source=config["source"]["origin"],
@@ -44,6 +44,7 @@ rule fetch_tables:
         "../environment.yml"
     params:
         kind=config["source"]["kind"],
+        expert_labels=config["fetch_tables"]["expert_labels"],
     script:
         "../scripts/fetch_tables.py"
 

@@ -31,8 +31,9 @@ from ribcage.progress import Progress
 
 HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Sex,View Position,"
-    "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
+    "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y],Phantom"
 )
+"""NIH's header, and a column of our own: nothing else in the table tells it from a laboratory's."""
 BOX_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,"
 NAMES_FOR_BOXES = {"Infiltration": "Infiltrate"}
 """NIH's box file has its own spelling."""
@@ -89,11 +90,12 @@ def drawing(tasks: list[tuple[Film, int, int]], threads: int) -> Iterator[Iterat
 
 
 def entry(film: Film, size_px: int) -> str:
-    """A row of NIH's table."""
+    """A row of the table."""
     spacing = round(FILM_SIDE_CM * 10 / size_px, 6)
     labels = "|".join(film.listed) or NO_FINDING
     person = f"{film.patient},{film.age_years},{film.sex},{film.view}"
-    return f"{film.name},{labels},{film.follow_up},{person},{size_px},{size_px},{spacing},{spacing}"
+    geometry = f"{size_px},{size_px},{spacing},{spacing}"
+    return f"{film.name},{labels},{film.follow_up},{person},{geometry},yes"
 
 
 def box_row(film: Film, finding: str, box: tuple[float, float, float, float]) -> str:

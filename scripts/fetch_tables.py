@@ -1,4 +1,4 @@
-"""Take labels, boxes, lists and blacklists from the source, and say where each came from."""
+"""Take labels, boxes, lists and blacklists from the source; say whence, and on what terms."""
 
 import csv
 import hashlib
@@ -9,12 +9,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from ribcage import licences
 from ribcage.engine import step
+from ribcage.entries import is_file_name, read_entries, remarks, version_of
 from ribcage.errors import InputError
-from ribcage.fetch import Remote, download
+from ribcage.expert_labels import KINDS, ExpertFile, find_expert_files
+from ribcage.fetch import fetch
 from ribcage.findings import canonical
 from ribcage.progress import say
 
+ENTRIES = "entries.csv"
+NIH_FILES = Path(__file__).parent / "ribcage" / "nih_files.json"
 BOX_FILE, LISTS = "BBox_List_2017.csv", ("train_val_list.txt", "test_list.txt")
 MARK_FILE = "marks.csv"
 BOX_COLUMNS = ("image", "finding", "x_px", "y_px", "w_px", "h_px")
@@ -41,11 +48,6 @@ def lines_of(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8") from error
-
-
-def is_file_name(text: str) -> bool:
-    """Tell whether a cell can be the name of a film: no path, and no row of a table."""
-    return text.isprintable() and text not in ("", ".", "..") and not set(text) & set('/\\,"')
 
 
 def check_names(path: Path) -> None:
@@ -114,11 +116,11 @@ def read_marks(path: Path) -> list[tuple[str, str]]:
 
 
 def from_folder(folder: Path, tables: Path) -> dict[str, str]:
-    """Copy the tables of a folder in NIH's layout; return where each came from."""
+    """Copy the tables of a folder in NIH's layout; return where in it each came from."""
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder; set source.origin to one")
     entries = the_entries(folder)
-    taken = {"entries.csv": entries}
+    taken = {ENTRIES: entries}
     lists = [folder / name for name in LISTS if (folder / name).is_file()]
     if len(lists) == 1:
         raise InputError(
@@ -134,58 +136,137 @@ def from_folder(folder: Path, tables: Path) -> dict[str, str]:
         if path.stat().st_size > MAX_TABLE_BYTES:
             raise InputError(f"{path}: larger than {MAX_TABLE_BYTES >> 20} MiB, which no table is")
         shutil.copyfile(path, tables / name)
-    return {name: path.name for name, path in taken.items()}
+    return {name: path.relative_to(folder).as_posix() for name, path in taken.items()}
 
 
-def from_nih(listed: Path, tables: Path, attempts: int, delay_s: float) -> dict[str, str]:
-    """Download the official tables and the blacklists; return where each came from."""
+def from_nih(
+    listed: Path, tables: Path, mirror: str, attempts: int, delay_s: float
+) -> dict[str, str]:
+    """Fetch the official tables and the blacklists; return where each came from."""
     files: dict[str, Any] = json.loads(listed.read_text(encoding="utf-8"))
-    say(f"data: {files['provider']}, {files['site']}; cite {files['citation']}")
-    say(f"blacklists: {files['blacklists_licence']}")
     partial = tables.with_name("tables.partial")
     taken = {}
     for entry in (*files["tables"], *files["blacklists"]):
         name = entry["file"]
-        place = "entries.csv" if name.startswith("Data_Entry") else name
+        place = ENTRIES if name.startswith("Data_Entry") else name
         place = f"blacklists/{name}" if entry in files["blacklists"] else place
-        download(Remote.of(entry), tables / place, partial, attempts, delay_s)
-        taken[place] = entry["url"]
-    if not any(partial.iterdir()):  # else an earlier run has kept wrong bytes there
+        fetch(entry, tables / place, partial, mirror, attempts, delay_s)
+        taken[place] = entry["url"] if mirror == "none" else f"{mirror.rstrip('/')}/{name}"
+    if partial.is_dir() and not any(partial.iterdir()):  # else wrong bytes are kept there
         partial.rmdir()
     return taken
 
 
-def main(source: Path, tables: Path, kind: str, attempts: int = 10, delay_s: float = 2.0) -> None:
-    """Write `data/raw/tables/`: entries, boxes, marks, the lists, blacklists/ and sources.csv.
+def expert_files(named: str, source: Path, kind: str) -> dict[Path, ExpertFile]:
+    """Find expert labels in the folder that is named for them, else in that of a local source."""
+    if named != "none":
+        found = find_expert_files(Path(named))
+        if not found:
+            raise InputError(
+                f"{named}: has no CSV file with expert labels, by its header; unpack the files "
+                "that you got, or set fetch_tables.expert_labels to none"
+            )
+        return found
+    return find_expert_files(source) if kind == "local" else {}
+
+
+def write_expert_labels(found: dict[Path, ExpertFile], tables: Path, films: set[str]) -> None:
+    """Write one table for each kind of expert labels that was found."""
+    for name, kind in KINDS.items():
+        files = {path: file for path, file in found.items() if file.kind == name}
+        rows = sorted(row for file in files.values() for row in file.rows)
+        keys = [row[: kind.keys] for row in rows]
+        if len(set(keys)) < len(keys):
+            raise InputError(
+                f"{' and '.join(map(str, files))}: name the same films; keep one of them"
+            )
+        for path, file in files.items():
+            what = "the file that is in circulation" if file.known else "another file than is known"
+            say(f"{path.name}: {len(file.rows):,} rows, {what}")
+        if files:
+            here = len({row[0] for row in rows} & films)
+            say(f"{name}.csv: {here:,} of its films are in the table")
+            write_csv(tables / f"{name}.csv", kind.columns, rows)
+
+
+def check_entries(path: Path, marked: set[str], marks: Path) -> tuple[pd.DataFrame, str]:
+    """Read the table before any film is fetched; say its version and what is odd about it."""
+    table = read_entries(path)
+    version = version_of(path, table)
+    say(f"{len(table):,} films of {table['patient'].nunique():,} patients; labels: {version}")
+    for remark in remarks(path, table, version):
+        say(remark)
+    if marked and marked.isdisjoint(table["image"]):
+        raise InputError(
+            f"{marks}: names no film of the table, as {table['image'][0]}; mend the list"
+        )
+    return table, version
+
+
+def main(
+    source: Path,
+    tables: Path,
+    kind: str,
+    mirror: str = "none",
+    expert_labels: str = "none",
+    attempts: int = 10,
+    delay_s: float = 2.0,
+) -> None:
+    """Write `data/raw/tables/`: entries, boxes, marks, lists, blacklists/, sources, licences.
 
     Args:
         source: a folder in NIH's layout, or the list of NIH's files.
         tables: the folder to write. entries.csv is byte for byte the source's table; boxes.csv has
             a right header and NIH's spelling of Infiltration; marks.csv has image and mark, and no
-            row where the source has no such list; sources.csv says for each file of
-            the source where it came from, its bytes and its sha256.
+            row where the source has no such list; expert_four.csv, expert_all.csv and
+            expert_readers.csv stand where there are expert labels; sources.csv says for each file
+            of the source where it came from, its bytes and its sha256; LICENCES.md has the terms.
         kind: `phantom` or `local` (a folder), or `nih` (download).
+        mirror: where NIH's files are read from instead: a folder or the start of a URL, or `none`.
+        expert_labels: folder with the files that Google gives out, or `none`; a local source may
+            hold them itself.
         attempts: of the download, in a row without progress.
         delay_s: before the second of them.
     """
     (tables / "blacklists").mkdir(parents=True)
     if kind == "nih":
-        taken = from_nih(source, tables, attempts, delay_s)
+        taken = from_nih(source, tables, mirror, attempts, delay_s)
     else:
         taken = from_folder(source, tables)
-    for path in sorted((*tables.glob("*.txt"), *tables.glob("blacklists/*.csv"))):
-        check_names(path)
-    boxes = read_boxes(tables / BOX_FILE) if BOX_FILE in taken else []
-    marks = read_marks(tables / MARK_FILE) if MARK_FILE in taken else []
-    rows = []
+    # A sentence names the user's own file, not the copy that is about to go.
+    at = {name: tables / name if kind == "nih" else source / taken[name] for name in taken}
+    for name, path in sorted(at.items()):
+        if name in LISTS or name.startswith("blacklists/"):
+            check_names(path)
+    boxes = read_boxes(at[BOX_FILE]) if BOX_FILE in taken else []
+    marks = read_marks(at[MARK_FILE]) if MARK_FILE in taken else []
+    table, version = check_entries(
+        at[ENTRIES], {image for image, _ in marks}, at.get(MARK_FILE, source)
+    )
+    rows: list[tuple[str, str, int, str]] = []
     for name, origin in sorted(taken.items()):
         data = (tables / name).read_bytes()
         rows.append((name, origin, len(data), hashlib.sha256(data).hexdigest()))
+    experts = expert_files(expert_labels, source, kind)
+    write_expert_labels(experts, tables, set(table["image"]))
+    for path, file in experts.items():
+        rows.append((f"{file.kind}.csv", path.name, file.size, file.sha256))
     (tables / BOX_FILE).unlink(missing_ok=True)
     write_csv(tables / "boxes.csv", BOX_COLUMNS, boxes)
     write_csv(tables / MARK_FILE, MARK_COLUMNS, marks)
     write_csv(tables / "sources.csv", ("file", "from", "bytes", "sha256"), rows)
+    write_licences(tables, version)
     say(f"{len(taken)} tables, {len(boxes)} boxes, {len(marks)} marks")
+
+
+def write_licences(tables: Path, version: str) -> None:
+    """Say whose the tables are and on what terms, in the log and beside them."""
+    files = {path.relative_to(tables).as_posix() for path in tables.rglob("*.csv")}
+    azure = json.loads(NIH_FILES.read_text(encoding="utf-8"))["blacklists"]
+    sources = licences.sources_of(version, files, {entry["file"] for entry in azure})
+    for source in sources:
+        say(source.line())
+    (tables / "LICENCES.md").write_text(licences.text_of(sources), encoding="utf-8")
 
 
 def write_csv(path: Path, header: tuple[str, ...], rows: list[Any]) -> None:

@@ -9,107 +9,13 @@ from pathlib import Path
 import pandas as pd
 
 from ribcage.engine import step
+from ribcage.entries import read_entries, version_of
 from ribcage.errors import InputError
 from ribcage.films import ABSENT, UndecodableError, decode, read_batch
-from ribcage.findings import FINDINGS, NO_FINDING, parse_labels
 from ribcage.progress import Progress, say
 from ribcage.tables import write_table
 
-COLUMNS = {
-    "Image Index": "image",
-    "Finding Labels": "labels",
-    "Follow-up #": "follow_up",
-    "Patient ID": "patient",
-    "Patient Age": "age",
-    "Patient Sex": "sex",
-    "Patient Gender": "sex",
-    "View Position": "view_position",
-    "OriginalImage[Width": "original_width_px",
-    "Height]": "original_height_px",
-    "OriginalImagePixelSpacing[x": "spacing_mm",
-}
-"""NIH's header to ours. The commas inside its brackets split two names in two."""
-
-NEEDED = tuple(dict.fromkeys(COLUMNS.values()))
-AGE_UNITS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
-
 Size = tuple[int, int]
-
-
-def read_entries(path: Path) -> pd.DataFrame:
-    """Read NIH's table in any of its versions, every cell checked.
-
-    Returns:
-        Columns image, patient, follow_up, age_years, sex, view_position, original_width_px,
-        original_height_px, spacing_mm, a bool column a finding, and `No Finding`.
-
-    Raises:
-        InputError: names the file and the column, or the row (1 is the first below the header).
-    """
-    raw = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
-    raw = raw.loc[:, [name for name in raw.columns if name in COLUMNS]].rename(columns=COLUMNS)
-    for name in NEEDED:
-        if name not in raw.columns:
-            theirs = " or ".join(repr(key) for key, ours in COLUMNS.items() if ours == name)
-            raise InputError(f"{path}: column {theirs} is missing")
-    twice = raw["image"].duplicated()
-    if twice.any():
-        row = int(twice.to_numpy().argmax())
-        raise InputError(f"{path}: row {row + 1} names {raw['image'][row]} a second time")
-    table = pd.DataFrame({"image": raw["image"]})
-    table["patient"] = _numbers(raw["patient"], path, "Patient ID").astype("int64")
-    table["follow_up"] = _numbers(raw["follow_up"], path, "Follow-up #").astype("int64")
-    table["age_years"] = [
-        age_in_years(cell, f"{path}: row {row}") for row, cell in enumerate(raw["age"], start=1)
-    ]
-    for name, allowed in (("sex", ("M", "F")), ("view_position", ("PA", "AP"))):
-        bad = ~raw[name].isin(allowed)
-        if bad.any():
-            row = int(bad.to_numpy().argmax())
-            raise InputError(
-                f"{path}: row {row + 1}: {name} is {raw[name][row]!r}, not one of {allowed}"
-            )
-        table[name] = raw[name]
-    for name in ("original_width_px", "original_height_px"):
-        table[name] = _numbers(raw[name], path, name).astype("int64")
-    table["spacing_mm"] = _numbers(raw["spacing_mm"], path, "OriginalImagePixelSpacing[x")
-    found = [
-        parse_labels(cell, f"{path}: row {row}") for row, cell in enumerate(raw["labels"], start=1)
-    ]
-    for finding in FINDINGS:
-        table[finding] = [finding in labels for labels in found]
-    table[NO_FINDING] = [not labels for labels in found]
-    return table
-
-
-def _numbers(cells: pd.Series, path: Path, name: str) -> pd.Series:
-    numbers = pd.to_numeric(cells, errors="coerce")
-    if numbers.isna().any():
-        row = int(numbers.isna().to_numpy().argmax())
-        raise InputError(f"{path}: row {row + 1}: {name} is {cells[row]!r}, not a number")
-    return numbers
-
-
-def age_in_years(cell: str, where: str) -> float:
-    """Read an age: `58`, or the first release's `058Y`, `011M`, `001D`.
-
-    Ages over 120 years (the first release has 16, up to 414) are unknown: NaN.
-    """
-    text = cell.strip()
-    unit = AGE_UNITS.get(text[-1:].upper())
-    digits = text[:-1] if unit else text
-    if not digits.isdecimal():
-        raise InputError(f"{where}: Patient Age is {cell!r}, not years or a number with Y, M, W, D")
-    years = float(digits) * (unit or 1.0)
-    return years if years <= 120 else float("nan")
-
-
-def labels_version(table: pd.DataFrame) -> str:
-    """Tell NIH's full tables apart by their content; another table is `other`."""
-    if len(table) != 112_120:
-        return "other"
-    pneumonia = int(table["Pneumonia"].sum())
-    return {1353: "2017-09-26", 1431: "2017-11-22 or v2020"}.get(pneumonia, "other")
 
 
 def look_at(
@@ -195,7 +101,7 @@ def main(
     table.insert(7, "height_px", [height for _, height in sizes])
     table["fault"] = pd.array([look[2] for look in looks], dtype="string")
     digest = hashlib.sha256(entries.read_bytes()).hexdigest()
-    meta = {"labels_version": labels_version(table), "source_sha256": digest}
+    meta = {"labels_version": version_of(entries, table), "source_sha256": digest}
     write_table(table.sort_values("image"), images, meta)
     say(f"{len(table):,} images of {table['patient'].nunique():,} patients")
 

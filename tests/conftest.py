@@ -74,18 +74,16 @@ def nih_starter() -> Path:
 
 
 @pytest.fixture(scope="session")
-def official_tables(tmp_path_factory) -> Path:
-    """NIH's tables at full size as fetch_tables leaves them, which are not part of the project."""
-    shared = ROOT.parent / "shared" / "facts"
-    if not shared.is_dir():
-        pytest.skip(f"no official tables at {shared}")
+def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """NIH's own tables at full size and the blacklists, which are not part of the project."""
+    facts = ROOT.parent / "shared" / "facts"
+    if not facts.is_dir():
+        pytest.skip(f"no official tables at {facts}")
     folder = tmp_path_factory.mktemp("official")
+    for path in (facts / "official").glob("*.gz"):
+        (folder / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
     (folder / "blacklists").mkdir()
-    names = {"Data_Entry_2017_v2020.csv": "entries.csv"}
-    for path in sorted((shared / "official").glob("*.gz")):
-        name = names.get(path.stem, path.stem)
-        (folder / name).write_bytes(gzip.decompress(path.read_bytes()))
-    for path in sorted(shared.glob("blacklist_*.csv")):
+    for path in facts.glob("blacklist_*.csv"):
         shutil.copy(path, folder / "blacklists")
     return folder
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from draw_phantoms import HEADER, draw, main
-from index_images import read_entries
+from ribcage.entries import read_entries, version_of
 from ribcage.errors import InputError
 from ribcage.films import decode, read_batch
 from ribcage.findings import BOXED, FINDINGS, canonical
@@ -58,7 +58,9 @@ def test_the_layout_is_nihs(share):
     assert table[0] == HEADER and len(table) == 51
     box_header = (share / "BBox_List_2017.csv").read_text().splitlines()[0]
     assert box_header == "Image Index,Finding Label,Bbox [x,y,w,h],,,"
-    assert len(read_entries(share / "Data_Entry_2017_v2020.csv")) == 50
+    entries = share / "Data_Entry_2017_v2020.csv"
+    assert len(read_entries(entries)) == 50
+    assert version_of(entries, read_entries(entries)) == "phantom"
     names = {name for p in sorted((share / "images").glob("*")) for name, _ in read_batch(p)}
     assert len(names) == 50 and [p.name for p in sorted((share / "images").glob("*"))] == [
         f"images_00{n}.tar.gz" for n in (1, 2, 3)

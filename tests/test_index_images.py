@@ -1,10 +1,10 @@
 import pandas as pd
 import pytest
 
-from conftest import HEADER, entry, png, write_archive
-from index_images import age_in_years, labels_version, main, read_entries
+from conftest import entry, png, write_archive
+from index_images import main
 from ribcage.errors import InputError
-from ribcage.findings import FINDINGS, parse_labels
+from ribcage.findings import FINDINGS
 from ribcage.tables import read_meta, read_table
 
 
@@ -12,11 +12,6 @@ def index(tables, batch, out, **options):
     options = {"absent": "refuse", "unlisted": "refuse", **options}
     main(tables, [batch], out, batch_names=["images_001"], **options)
     return read_table(out)
-
-
-def write_entries(folder, rows, header=HEADER):
-    (folder / "entries.csv").write_text("\n".join([header, *rows]) + "\n")
-    return folder / "entries.csv"
 
 
 def test_one_row_an_image_with_its_labels_and_size(tables, batch, tmp_path):
@@ -36,55 +31,6 @@ def test_threads_change_nothing(tables, batch, tmp_path):
     index(tables, batch, tmp_path / "one.parquet")
     index(tables, batch, tmp_path / "two.parquet", threads=3)
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
-
-
-def test_the_other_spellings_of_the_header_and_labels(tmp_path):
-    path = write_entries(
-        tmp_path,
-        [entry(1, labels="Infiltrate|Pleural Thickening", age="011M")],
-        HEADER.replace("Patient Sex", "Patient Gender"),
-    )
-    row = read_entries(path).iloc[0]
-    assert row["Infiltration"] and row["Pleural_Thickening"] and row["sex"] == "M"
-    assert row["age_years"] == pytest.approx(11 / 12)
-
-
-def test_the_first_release_has_a_trailing_comma(tmp_path):
-    path = write_entries(tmp_path, [entry(1, age="058Y") + ","], HEADER + ",")
-    assert read_entries(path).iloc[0]["age_years"] == 58
-
-
-@pytest.mark.parametrize(
-    ("cell", "years"),
-    [("0", 0), ("95", 95), ("058Y", 58), ("001D", 1 / 365.25), ("002W", 14 / 365.25)],
-)
-def test_ages(cell, years):
-    assert age_in_years(cell, "") == pytest.approx(years)
-
-
-def test_an_impossible_age_is_unknown():
-    assert pd.isna(age_in_years("411", "")) and pd.isna(age_in_years("412Y", ""))
-
-
-@pytest.mark.parametrize(
-    ("rows", "header", "words"),
-    [
-        ([entry(1)], HEADER.replace("View Position", "View"), "column 'View Position' is missing"),
-        ([entry(1)], HEADER.replace("Patient Sex", "X"), "'Patient Sex' or 'Patient Gender'"),
-        ([entry(1), entry(1)], HEADER, "row 2 names 00000001_000.png a second time"),
-        ([entry(1, labels="Mass|Cough")], HEADER, "row 1: unknown finding 'Cough'"),
-        ([entry(1, labels="")], HEADER, "row 1: unknown finding ''"),
-        ([entry(1, labels="Mass|No Finding")], HEADER, "row 1: .* together with 'No Finding'"),
-        ([entry(1, age="old")], HEADER, "row 1: Patient Age is 'old'"),
-        ([entry(1).replace(",PA,", ",LL,")], HEADER, "row 1: view_position is 'LL'"),
-        ([entry(1).replace(",1,58", ",one,58")], HEADER, "row 1: Patient ID is 'one'"),
-    ],
-)
-def test_a_bad_table_is_refused_with_file_and_row(tmp_path, rows, header, words):
-    path = write_entries(tmp_path, rows, header)
-    with pytest.raises(InputError, match=words) as error:
-        read_entries(path)
-    assert str(path) in str(error.value)
 
 
 def test_an_image_without_a_film_is_refused_or_marked(tables, batch, tmp_path):
@@ -115,16 +61,3 @@ def test_a_film_that_cannot_be_decoded_is_indexed_with_its_fault(tables, tmp_pat
     ]
     assert faults.isna().tolist() == [True, False, False, True]
     assert "empty" in faults[names[1]] and names[2] in faults[names[2]]
-
-
-def test_labels_are_read_in_any_order():
-    assert parse_labels("Mass|Effusion", "") == parse_labels("Effusion|Mass", "")
-
-
-def test_versions_of_the_official_table_are_told_apart():
-    table = pd.DataFrame({"Pneumonia": [False] * 112_120})
-    assert labels_version(table) == "other"
-    table.loc[:1352, "Pneumonia"] = True
-    assert labels_version(table) == "2017-09-26"
-    table.loc[:1430, "Pneumonia"] = True
-    assert labels_version(table) == "2017-11-22 or v2020"
