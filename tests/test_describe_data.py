@@ -76,7 +76,7 @@ def test_the_extremes_are_drawn_small(folder, facts):
 def test_a_film_that_is_gone_is_one_sentence(tmp_path):
     (tmp_path / "films").mkdir()
     (tmp_path / "films" / "a.png").write_bytes(png(np.zeros((8, 8), np.uint8)))
-    with pytest.raises(InputError, match="no batch holds b.png any more"):
+    with pytest.raises(InputError, match=r"no batch holds b\.png any more"):
         draw({"a.png": "a.webp", "b.png": "b.webp"}, [tmp_path / "films"], tmp_path, 32)
 
 
