@@ -73,13 +73,14 @@ rule fetch_images:
 
 
 rule index_images:
-    """Decode every film once and write one row an image."""
+    """Decode every film once and write one row an image, and its measures."""
     input:
         stamp=".stamps/index_images",
         tables="data/raw/tables",
         batches=expand(FILMS, batch=BATCHES),
     output:
         images="data/interim/images.parquet",
+        measures="data/interim/measures.parquet",
     log:
         "logs/index_images.log",
     benchmark:
@@ -95,15 +96,37 @@ rule index_images:
         "../scripts/index_images.py"
 
 
+rule find_duplicates:
+    """Find films that are the same picture, equal in every pixel or nearly."""
+    input:
+        stamp=".stamps/find_duplicates",
+        measures="data/interim/measures.parquet",
+    output:
+        duplicates="data/interim/duplicates.csv",
+    log:
+        "logs/find_duplicates.log",
+    benchmark:
+        "benchmarks/find_duplicates.tsv"
+    conda:
+        "../environment.yml"
+    threads: ALL_CORES
+    params:
+        max_distance_bits=config["find_duplicates"]["max_distance_bits"],
+    script:
+        "../scripts/find_duplicates.py"
+
+
 rule curate_images:
-    """Drop what the blacklists name and what cannot be decoded, with a reason a row."""
+    """Drop what is listed, undecodable or spoilt, with a reason a row."""
     input:
         stamp=".stamps/curate_images",
         images="data/interim/images.parquet",
+        measures="data/interim/measures.parquet",
         tables="data/raw/tables",
     output:
         curated="data/interim/curated.parquet",
         dropped="data/interim/dropped.csv",
+        spared="data/interim/spared.csv",
     log:
         "logs/curate_images.log",
     benchmark:
@@ -113,6 +136,8 @@ rule curate_images:
     params:
         blacklists=config["curate_images"]["blacklists"],
         undecodable=config["curate_images"]["undecodable"],
+        from_test=config["curate_images"]["from_test"],
+        quality=config["curate_images"]["quality"],
     script:
         "../scripts/curate_images.py"
 

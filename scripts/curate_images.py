@@ -1,5 +1,6 @@
-"""Drop what the blacklists name and what cannot be decoded, with a reason a row."""
+"""Drop what the blacklists name, what cannot be decoded and what is spoilt, with a reason a row."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -7,60 +8,107 @@ import pandas as pd
 from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.films import ABSENT
+from ribcage.measures import Threshold, broken
 from ribcage.progress import say
 from ribcage.tables import read_meta, read_table, write_table
 
+TEST_LIST = "test_list.txt"
 
-def read_blacklist(path: Path) -> list[str]:
+
+def read_list(path: Path) -> list[str]:
     """Read a list without a header, one file name a line, with or without a last newline."""
     names = path.read_text(encoding="utf-8").split("\n")
     return [name.strip() for name in names if name.strip()]
 
 
-def main(
-    images: Path,
-    tables: Path,
-    curated: Path,
-    dropped: Path,
-    blacklists: list[str],
-    undecodable: str,
-) -> None:
-    """Write the kept rows, and image and reason of the dropped.
+def faults_of(table: pd.DataFrame, undecodable: str) -> dict[str, str]:
+    """Find the images without a film that can be read: {image: its fault}.
 
-    Args:
-        images: `data/interim/images.parquet`.
-        tables: the folder that fetch_tables made.
-        curated: the table to write, with the columns of `images` but `fault`.
-        dropped: the CSV to write: image, reason; an image is dropped for its first reason.
-        blacklists: names of the lists to apply, as `blacklist_rotated_images`.
-        undecodable: `refuse` or `drop` a film that cannot be decoded.
+    Raises:
+        InputError: a film cannot be decoded, and `undecodable` says `refuse`.
     """
-    table = read_table(images)
-    reasons: dict[str, str] = {}
+    found: dict[str, str] = {}
     for image, fault in zip(table["image"], table["fault"], strict=True):
         if pd.notna(fault):
             if undecodable == "refuse" and fault != ABSENT:
                 raise InputError(f"{fault}; replace it, or set curate_images.undecodable to drop")
-            reasons[image] = fault
-    known = set(table["image"])
+            found[image] = fault
+    return found
+
+
+def listed(folder: Path, blacklists: Iterable[str]) -> dict[str, str]:
+    """Read the blacklists: {image: the first list that names it, as a reason}.
+
+    Raises:
+        InputError: the source has no such list.
+    """
+    found: dict[str, str] = {}
     for name in blacklists:
-        path = tables / "blacklists" / f"{name}.csv"
+        path = folder / f"{name}.csv"
         if not path.is_file():
-            held = ", ".join(sorted(p.stem for p in path.parent.glob("*.csv"))) or "none"
+            held = ", ".join(sorted(p.stem for p in folder.glob("*.csv"))) or "none"
             raise InputError(
                 f"{path}: no such list; the source has {held}; "
                 "name those in curate_images.blacklists, or []"
             )
-        for image in read_blacklist(path):
-            if image in known:  # the lists cover all of NIH's films, the table may be a part
-                reasons.setdefault(image, f"on the list {name}")
+        for image in read_list(path):
+            found.setdefault(image, f"on the list {name}")
+    return found
+
+
+def main(
+    images: Path,
+    measures: Path,
+    tables: Path,
+    curated: Path,
+    dropped: Path,
+    spared: Path,
+    blacklists: list[str],
+    undecodable: str,
+    from_test: str,
+    quality: dict[str, Threshold],
+) -> None:
+    """Write the kept rows, and image and reason of the dropped and of the spared.
+
+    Args:
+        images: `data/interim/images.parquet`.
+        measures: `data/interim/measures.parquet`.
+        tables: the folder that fetch_tables made.
+        curated: the table to write, with the columns of `images` but `fault`.
+        dropped: the CSV to write: image, reason. An image has its first reason: that it cannot be
+            read, then the blacklists, then the quality.
+        spared: the CSV to write: image, reason, of the films that a list or a rule names and that
+            stay because they are on the official test list.
+        blacklists: names of the lists to apply, as `blacklist_rotated_images`.
+        undecodable: `refuse` or `drop` a film that cannot be decoded.
+        from_test: `keep` the official test set whole, as far as it can be decoded, or `drop` from
+            it as from the rest; its scores are then not comparable with others'.
+        quality: a threshold for each of `ribcage.measures.RULES`, or `none`.
+    """
+    table = read_table(images)
+    # The lists cover all of NIH's films; the table may be a part.
+    unwanted = {
+        **broken(read_table(measures), quality),
+        **listed(tables / "blacklists", blacklists),
+    }
+    test = read_list(tables / TEST_LIST) if (tables / TEST_LIST).is_file() else []
+    safe = set(test) if from_test == "keep" else set()
+    reasons = faults_of(table, undecodable)
+    stay: dict[str, str] = {}
+    for image in table["image"]:
+        if image in unwanted and image not in reasons:
+            (stay if image in safe else reasons)[image] = unwanted[image]
     keep = ~table["image"].isin(reasons.keys())
     if not keep.any():
         raise InputError(f"{images}: curation would drop all {len(table)} images")
     write_table(table[keep].drop(columns="fault"), curated, read_meta(images))
-    rows = pd.DataFrame(sorted(reasons.items()), columns=["image", "reason"])
-    rows.to_csv(dropped, index=False, lineterminator="\n")
-    say(f"kept {int(keep.sum()):,} of {len(table):,} images, dropped {len(rows):,}")
+    for path, of in ((dropped, reasons), (spared, stay)):
+        rows = pd.DataFrame(sorted(of.items()), columns=["image", "reason"])
+        rows.to_csv(path, index=False, lineterminator="\n")
+    say(
+        f"kept {int(keep.sum()):,} of {len(table):,} images, dropped {len(reasons):,}, spared "
+        f"{len(stay):,} of the official test set"
+    )
 
 
 if "snakemake" in globals():  # the only line that knows about Snakemake

@@ -10,7 +10,8 @@ from ribcage.tables import read_meta, read_table
 
 def index(tables, batch, out, **options):
     options = {"absent": "refuse", "unlisted": "refuse", **options}
-    main(tables, [batch], out, batch_names=["images_001"], **options)
+    measures = out.with_name("measures.parquet")
+    main(tables, [batch], out, measures, batch_names=["images_001"], **options)
     return read_table(out)
 
 
@@ -28,9 +29,29 @@ def test_one_row_an_image_with_its_labels_and_size(tables, batch, tmp_path):
 
 
 def test_threads_change_nothing(tables, batch, tmp_path):
-    index(tables, batch, tmp_path / "one.parquet")
-    index(tables, batch, tmp_path / "two.parquet", threads=3)
-    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+    written = []
+    for threads in (1, 3):
+        index(tables, batch, tmp_path / "images.parquet", threads=threads)
+        written += [(tmp_path / f"{name}.parquet").read_bytes() for name in ("images", "measures")]
+    assert written[:2] == written[2:]
+
+
+def test_one_row_of_measures_a_decoded_film(tables, batch, tmp_path):
+    index(tables, batch, tmp_path / "images.parquet")
+    table = read_table(tmp_path / "measures.parquet").set_index("image")
+    assert len(table) == 4 and table.index.is_monotonic_increasing
+    assert table["mean_grey"]["00000002_000.png"] == 90
+    assert read_meta(tmp_path / "measures.parquet") == read_meta(tmp_path / "images.parquet")
+
+
+def test_the_tables_alone_can_be_indexed(tables, tmp_path):
+    images, measures = tmp_path / "images.parquet", tmp_path / "measures.parquet"
+    main(tables, [], images, measures, [], "keep", "refuse")
+    table = read_table(images)
+    assert len(table) == 4 and table["fault"].isna().all() and table["batch"].isna().all()
+    assert (table["width_px"] == 0).all() and (table["height_px"] == 0).all()
+    empty = read_table(measures)
+    assert empty.empty and empty["mean_grey"].dtype == float
 
 
 def test_an_image_without_a_film_is_refused_or_marked(tables, batch, tmp_path):
@@ -60,4 +81,5 @@ def test_a_film_that_cannot_be_decoded_is_indexed_with_its_fault(tables, tmp_pat
         "fault"
     ]
     assert faults.isna().tolist() == [True, False, False, True]
+    assert read_table(tmp_path / "measures.parquet")["image"].tolist() == [names[0], names[3]]
     assert "empty" in faults[names[1]] and names[2] in faults[names[2]]

@@ -73,6 +73,8 @@ def _contradictions(settings: Settings) -> Iterable[str]:
             f"batches: {drawn['films']} phantoms in batches of {drawn['films_per_batch']} "
             f"make {names}"
         )
+    if not batches and settings["index_images"]["absent"] != "keep":
+        yield "batches: [] leaves the tables alone; set index_images.absent to keep as well"
     yield from _wrong_shortcuts(drawn["shortcuts"])
     yield from _contradictions_of_lungs(settings)
     shares = settings["split_patients"]["shares"]
