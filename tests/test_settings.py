@@ -44,6 +44,21 @@ def test_single_settings_go_on_top_of_a_preset(params):
     assert set(read["experiments"]) == {"unweighted", "weighted"}
 
 
+def test_the_tables_alone_are_a_run_that_has_to_be_asked_for(params):
+    alone = ["batches=[]", "fetch_images.archives=[]"]
+    with pytest.raises(InputError, match=r"batches: .* set index_images\.absent to keep"):
+        use_preset(ROOT / "presets" / "local.yaml", alone, params)
+    alone.append("index_images.absent=keep")
+    use_preset(ROOT / "presets" / "local.yaml", alone, params)
+    assert settings.read(params)["batches"] == []
+
+
+def test_a_threshold_of_quality_is_a_number_or_none(params):
+    use_preset(ROOT / "presets" / "smoke.yaml", ["curate_images.quality.flat=10"], params)
+    with pytest.raises(InputError, match=r"quality\.flat: .*none, or the least standard dev"):
+        use_preset(ROOT / "presets" / "smoke.yaml", ["curate_images.quality.flat=off"], params)
+
+
 def test_a_setting_of_one_experiment_leaves_the_others(params):
     use_preset(ROOT / "presets" / "smoke.yaml", ["experiments.weighted.lr=0.01"], params)
     read = settings.read(params)
