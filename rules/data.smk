@@ -143,13 +143,15 @@ rule curate_images:
 
 
 rule split_patients:
-    """Put every patient in exactly one of train, val and test."""
+    """Put every patient in exactly one of train, val and test, and certify that it is so."""
     input:
         stamp=".stamps/split_patients",
         curated="data/interim/curated.parquet",
         tables="data/raw/tables",
+        duplicates="data/interim/duplicates.csv",
     output:
         split="data/interim/split.parquet",
+        certificate="reports/certificate.json",
     log:
         "logs/split_patients.log",
     benchmark:
@@ -160,6 +162,8 @@ rule split_patients:
         kind=config["split_patients"]["kind"],
         shares=config["split_patients"]["shares"],
         val_share=config["split_patients"]["val_share"],
+        folds=config["split_patients"]["folds"],
+        fold=config["split_patients"]["fold"],
         seed=config["split_patients"]["seed"],
     script:
         "../scripts/split_patients.py"

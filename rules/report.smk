@@ -59,6 +59,26 @@ rule score_predictions:
         "../scripts/score_predictions.py"
 
 
+rule score_metadata_baseline:
+    """Fit and score a model on view, age, sex and follow-up number alone."""
+    input:
+        stamp=".stamps/score_metadata_baseline",
+        curated="data/interim/curated.parquet",
+        split="data/interim/split.parquet",
+    output:
+        baseline=directory("reports/metadata_baseline"),
+    log:
+        "logs/score_metadata_baseline.log",
+    benchmark:
+        "benchmarks/score_metadata_baseline.tsv"
+    conda:
+        "../environment.yml"
+    params:
+        model=config["score_metadata_baseline"]["model"],
+    script:
+        "../scripts/score_metadata_baseline.py"
+
+
 rule draw_cams:
     """Draw the class activation maps of an experiment's first seed, and judge where they point."""
     input:

@@ -1,110 +1,170 @@
-"""Put every patient in exactly one of train, val and test."""
+"""Put every patient in exactly one of train, val and test, and certify that it is so."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import pandas as pd
 
+from ribcage import leaks
 from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.progress import say
 from ribcage.tables import read_meta, read_table, write_table
 
-SPLITS = ("train", "val", "test")
+LEAKY = "leaky_by_image"
+RANDOM = "set split_patients.kind to random"
 
 
-def draw(patient: int, seed: int) -> float:
-    """Draw a number in [0, 1) from seed and patient alone: row order and newcomers move nobody."""
-    digest = hashlib.sha256(f"{seed}:{patient}".encode()).digest()
-    return int.from_bytes(digest[:8]) / 2**64
+def draw(who: int | str, seed: int, what: str = "") -> float:
+    """Draw a number in [0, 1) from seed and name alone: row order and newcomers move nobody.
+
+    Args:
+        who: a patient's ID, or an image's name.
+        seed: of the draw.
+        what: draws with another word are independent of these.
+    """
+    text = f"{seed}:{what}:{who}" if what else f"{seed}:{who}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
 
 
-def by_shares(patients: pd.Series, shares: dict[str, float], seed: int) -> pd.Series:
-    """Give each patient a split, in the shares of train, val and test that were asked for."""
+def draws(who: pd.Series, seed: int, what: str = "") -> pd.Series:
+    """Draw for a column of patients or images; who comes twice has the same number."""
+    return who.map({one: draw(one, seed, what) for one in who.unique()})
 
-    def split_of(patient: int) -> str:
-        number, reached = draw(patient, seed), 0.0
-        for split in SPLITS:
-            reached += shares[split]
-            if number < reached:
-                return split
-        return SPLITS[-1]  # rounding: shares that sum to a hair under 1
 
-    return patients.map({patient: split_of(patient) for patient in patients.unique()})
+def by_shares(who: pd.Series, shares: dict[str, float], val_share: float, seed: int) -> pd.Series:
+    """Give each patient (or image) a side, in the shares of train, val and test.
+
+    A val of 0, as in the published 70:30, has val cut from train: training cannot do without.
+    """
+    if not shares["val"]:
+        test = draws(who, seed) >= shares["train"]
+        return cut_val(who, val_share, seed).where(~test, "test")
+    number = draws(who, seed)
+    side = pd.Series("test", index=who.index)
+    side[number < shares["train"] + shares["val"]] = "val"
+    side[number < shares["train"]] = "train"
+    return side
+
+
+def cut_val(who: pd.Series, val_share: float, seed: int) -> pd.Series:
+    """Cut val from what is not test, by a draw that does not depend on who is test."""
+    validates = draws(who, seed, "val") < val_share
+    return validates.map({True: "val", False: "train"})
+
+
+def by_folds(patients: pd.Series, folds: int, seed: int) -> pd.Series:
+    """Give each patient one of so many folds, 0 to folds - 1."""
+    return (draws(patients, seed, "fold") * folds).astype("int64")
+
+
+def read_lists(tables: Path) -> pd.Series:
+    """Read the official lists: `train_val` or `test` by image; empty where there are none.
+
+    Raises:
+        InputError: an image is on both.
+    """
+    listed: dict[str, str] = {}
+    for name in ("train_val", "test"):
+        path = tables / f"{name}_list.txt"
+        if not path.is_file():
+            continue
+        for image in path.read_text(encoding="utf-8").split():
+            if listed.setdefault(image, name) != name:
+                raise InputError(f"{path}: {image} is on the other list too")
+    return pd.Series(listed, dtype="str")
 
 
 def by_lists(table: pd.DataFrame, tables: Path, val_share: float, seed: int) -> pd.Series:
-    """Take test from the official lists, and cut val from train_val by patient."""
-    listed: dict[str, str] = {}
-    for split in ("train_val", "test"):
-        path = tables / f"{split}_list.txt"
+    """Take test from the official lists, and cut val from train_val by patient.
+
+    Args:
+        table: image, patient and `official`, the list that names the image.
+        tables: where the lists lie, for the error.
+        val_share: of train_val's patients.
+        seed: of the draw.
+    """
+    for name in ("train_val", "test"):
+        path = tables / f"{name}_list.txt"
         if not path.is_file():
-            raise InputError(
-                f"{path}: the source has no such list; set split_patients.kind to random"
-            )
-        for image in path.read_text(encoding="utf-8").split():
-            if listed.setdefault(image, split) != split:
-                raise InputError(f"{path}: {image} is on the other list too")
-    side = table["image"].map(listed)
-    if side.isna().any():
-        image = table["image"][side.isna()].iloc[0]
-        raise InputError(
-            f"{tables}: {image} is on neither list; add it to one, or set "
-            "split_patients.kind to random"
-        )
-    shares = {"train": 1 - val_share, "val": val_share, "test": 0.0}
-    return side.where(side == "test", by_shares(table["patient"], shares, seed))
+            raise InputError(f"{path}: the source has no such list; {RANDOM}")
+    nowhere = table["official"].isna()
+    if nowhere.any():
+        image = table["image"][nowhere].iloc[0]
+        raise InputError(f"{tables}: {image} is on neither list; add it to one, or {RANDOM}")
+    validates = draws(table["patient"], seed) >= 1 - val_share
+    side = validates.map({True: "val", False: "train"})
+    return side.where(table["official"] != "test", "test")
 
 
-def check(split: pd.DataFrame) -> None:
-    """Refuse a split with an empty side, or with a patient on two sides."""
-    for name in SPLITS:
-        if not (split["split"] == name).any():
+def check(rows: pd.DataFrame) -> None:
+    """Refuse a split with an empty side."""
+    for name in leaks.SIDES:
+        if not (rows["split"] == name).any():
             raise InputError(
-                f"split_patients: {name} is empty ({len(split)} images in all); "
+                f"split_patients: {name} is empty ({len(rows)} images in all); "
                 "give it a larger share, or use more patients"
             )
-    sides = split.groupby("patient")["split"].nunique()
-    if (sides > 1).any():
-        raise InputError(
-            f"split_patients: patient {sides.idxmax()} is on {sides.max()} sides; "
-            "correct the lists, or set split_patients.kind to random"
-        )
 
 
 def main(
     curated: Path,
     tables: Path,
+    duplicates: Path,
     split: Path,
+    certificate: Path,
     kind: str,
     shares: dict[str, float],
     val_share: float,
+    folds: int,
+    fold: int,
     seed: int,
 ) -> None:
-    """Write `data/interim/split.parquet`: image, patient, split.
+    """Write `data/interim/split.parquet` and what leaks across it, `reports/certificate.json`.
 
     Args:
         curated: the kept images.
-        tables: the folder that fetch_tables made, with the official lists.
-        split: the table to write.
-        kind: `official` (test from the lists, val cut from train_val) or `random` (by shares).
-        shares: of patients in train, val and test, for `random`; they sum to 1.
-        val_share: of train_val's patients, for `official`, in (0, 1).
-        seed: of the draw.
+        tables: the folder that fetch_tables made, with the official lists if there are any.
+        duplicates: pairs of equal and nearly equal films: image, other, distance_bits, same_pixels.
+        split: the table to write: image, patient, split, `official` (the list that names the
+            image, train_val or test, or null) and, for `kfold`, fold.
+        certificate: the JSON to write: see `leaks.certify`.
+        kind: `official` (test from the lists, val cut from train_val), `random` (by shares of
+            patients), `kfold` (test is one fold) or `leaky_by_image` (by shares of images).
+        shares: of train, val and test, for `random` and `leaky_by_image`; they sum to 1. With a
+            val of 0, val is cut from train's by val_share.
+        val_share: share of those who are not test that validate, in (0, 1).
+        folds: number of folds, for `kfold`.
+        fold: the fold that is test, 0 to folds - 1.
+        seed: of the draws.
+
+    Raises:
+        InputError: the settings or lists cannot make a split, or a patient is on two sides.
     """
     if abs(sum(shares.values()) - 1) > 1e-9:
         raise InputError(f"split_patients.shares must sum to 1, got {shares}")
     table = read_table(curated)
-    rows = table[["image", "patient"]].copy()
-    rows["split"] = (
-        by_lists(table, tables, val_share, seed)
-        if kind == "official"
-        else by_shares(table["patient"], shares, seed)
-    )
+    lists = read_lists(tables)
+    rows = table[["image", "patient"]].assign(official=table["image"].map(lists).astype("str"))
+    if kind == "official":
+        rows.insert(2, "split", by_lists(rows, tables, val_share, seed))
+    elif kind == "kfold":
+        rows["fold"] = by_folds(rows["patient"], folds, seed)
+        side = cut_val(rows["patient"], val_share, seed).where(rows["fold"] != fold, "test")
+        rows.insert(2, "split", side)
+    else:
+        who = rows["image" if kind == LEAKY else "patient"]
+        rows.insert(2, "split", by_shares(who, shares, val_share, seed))
     check(rows)
+    found = leaks.certify(kind, rows, table, leaks.read_duplicates(duplicates))
+    if kind != LEAKY:
+        leaks.refuse(found)
     write_table(rows, split, read_meta(curated))
-    for name, part in rows.groupby("split"):
-        say(f"{name}: {len(part):,} images of {part['patient'].nunique():,} patients")
+    certificate.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    for name in leaks.SIDES:
+        say(f"{name}: {found['films'][name]:,} images of {found['patients'][name]:,} patients")
+    say(found["verdict"])
 
 
 if "snakemake" in globals():  # the only line that knows about Snakemake

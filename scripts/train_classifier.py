@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 import torchvision
 
-from ribcage import losses, nets, training
+from ribcage import contamination, losses, nets, training
 from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
@@ -63,24 +63,48 @@ def count(rows: pd.DataFrame, train: training.Data, settings: dict[str, Any]) ->
     return counted
 
 
+def look_up(
+    rows: pd.DataFrame, settings: dict[str, Any], phantoms: bool
+) -> tuple[contamination.Seen, dict[str, Any]]:
+    """Say which of these films the weights of `init` have seen, and stop if that spoils scores.
+
+    Args:
+        rows: image, split, official.
+        settings: init, init_seen, contaminated of an experiment.
+        phantoms: whether the films are phantoms.
+
+    Returns:
+        What the new weights will have seen, and the ledger of the old ones.
+    """
+    seen = contamination.seen_by(settings["init"], settings["init_seen"])
+    found = contamination.ledger(seen, settings["init"], rows, phantoms)
+    if settings["contaminated"] == "refuse":
+        contamination.refuse(found)
+    say(found["sentence"])
+    learnt = rows["image"][rows["split"].isin(("train", "val"))]
+    return seen.joined(contamination.Seen(contamination.films_of(learnt, phantoms))), found
+
+
 def main(
     curated: Path,
     split: Path,
     shards: list[Path],
     model: Path,
     experiment: str,
+    source: str,
     settings: dict[str, Any],
     seed: int,
     threads: int = 1,
 ) -> None:
-    """Write `models/<experiment>/<seed>/`: weights, config, history and metrics.
+    """Write `models/<experiment>/<seed>/`: weights, config, history, metrics, and what it has seen.
 
     Args:
         curated: the kept images with their labels.
-        split: image, patient, split.
+        split: image, patient, split, official.
         shards: the batches' shard folders.
         model: the folder to write.
         experiment: the experiment's name.
+        source: `phantom`, or another kind: phantoms have names that films of NIH have, too.
         settings: the experiment's, over the defaults of train_classifier.
         seed: of weights, order and augmentation.
         threads: of the CPU.
@@ -88,6 +112,7 @@ def main(
     on = nets.machine(threads)
     torch.manual_seed(seed)
     rows, labels = read_table(split), read_table(curated)
+    seen, found = look_up(rows, settings, source == "phantom")
     films = Shards(shards, settings["view"], settings["size_px"])
     parts = []
     for name in ("train", "val"):
@@ -109,7 +134,8 @@ def main(
     model.mkdir()
     best = min(history, key=lambda row: row["val_loss"])  # the first of several, as in fit
     counted = {"best_epoch": best["epoch"], **count(rows, train, settings), **read_meta(curated)}
-    nets.save(fitted, describe(experiment, settings, seed, on, counted), model)
+    config = describe(experiment, settings, seed, on, {**counted, "seen": found})
+    nets.save(fitted, config, model, contamination.write_record(seen, model))
     table = pd.DataFrame(history)
     table.to_csv(model / "history.csv", index=False, float_format="%.6g", lineterminator="\n")
     scores = {n: None if np.isnan(value) else float(f"{value:.6g}") for n, value in best.items()}

@@ -9,8 +9,9 @@ from conftest import predictions_of
 from ribcage import metrics, shortcuts
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
+from ribcage.scoring import score_split
 from ribcage.tables import write_table
-from score_predictions import main, score_split, seed_mean
+from score_predictions import main, seed_mean
 
 META = {"labels_version": "other", "source_sha256": "0" * 64}
 FILMS = 400

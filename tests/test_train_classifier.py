@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ribcage import nets, training
+from ribcage import contamination, nets, training
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
 from ribcage.schedules import shuffled
@@ -22,6 +22,8 @@ SETTINGS = {
     "view": "lungs",
     "weighting": "unweighted",
     "init": "none",
+    "init_seen": "beside",
+    "contaminated": "refuse",
     "samples": 32,
     "epochs": 2,
     "batch_size": 8,
@@ -57,7 +59,7 @@ def toy(folder, films=60, size=32):
     curated = pd.concat([rows, pd.DataFrame(truth, columns=FINDINGS)], axis=1)
     write_table(curated, folder / "curated.parquet", META)
     parts = ["train"] * 4 + ["val", "test"]
-    split = rows.assign(split=[parts[n // 2 % 6] for n in range(films)])
+    split = rows.assign(split=[parts[n // 2 % 6] for n in range(films)], official=None)
     write_table(split, folder / "split.parquet", META)
     batches = [folder / "shards" / name for name in ("b1", "b2")]
     for number, batch in enumerate(batches):
@@ -75,12 +77,12 @@ def data(tmp_path):
     return tmp_path, toy(tmp_path)
 
 
-def train(data, name="model", seed=1, **changes):
+def train(data, name="model", seed=1, source="phantom", **changes):
     folder, batches = data
     model = folder / name
     settings = {**SETTINGS, **changes}
     tables = folder / "curated.parquet", folder / "split.parquet"
-    main(*tables, batches, model, "toy", settings, seed)
+    main(*tables, batches, model, "toy", source, settings, seed)
     return model
 
 
@@ -98,7 +100,8 @@ def part_of(data, name):
 
 def test_the_same_settings_seed_and_data_give_the_same_bytes(data):
     first = contents(train(data, "first"))
-    assert sorted(first) == ["config.json", "history.csv", "metrics.json", "weights.safetensors"]
+    files = ["config.json", "history.csv", "metrics.json", "seen.parquet", "weights.safetensors"]
+    assert sorted(first) == files
     assert contents(train(data, "again")) == first
     other = contents(train(data, "other", seed=2))
     assert other["weights.safetensors"] != first["weights.safetensors"]
@@ -134,6 +137,32 @@ def test_a_model_says_what_it_is_and_what_it_saw(data):
     best = history[config["best_epoch"] - 1]
     assert scores == {name: pytest.approx(float(value)) for name, value in best.items()}
     assert scores["val_loss"] == min(float(row["val_loss"]) for row in history)
+
+
+def test_weights_go_on_from_a_model_that_knows_what_it_saw(data):
+    folder, _ = data
+    first = train(data, "first")
+    config = json.loads((first / "config.json").read_text())
+    assert config["seen"] == {
+        "weights": "none",
+        "known": True,
+        "likely": False,
+        **dict.fromkeys(("train", "val", "test"), 0),
+        "at_least": dict.fromkeys(("train", "val", "test"), 0),
+        "sentence": "A random start has seen no film of this split.",
+    }
+    weights = str(first / "weights.safetensors")
+    second = train(data, "second", init=weights, contaminated="flag")
+    seen = json.loads((second / "config.json").read_text())["seen"]
+    assert (seen["known"], seen["train"], seen["val"], seen["test"]) == (True, 40, 10, 0)
+    with pytest.raises(InputError, match=r"40 train films, 10 val films .* to flag"):
+        train(data, "third", init=weights)
+    assert not (folder / "third").exists()
+    # The same names, but films of NIH now: the first model has seen phantoms.
+    third = train(data, "third", init=weights, source="nih")
+    assert json.loads((third / "config.json").read_text())["seen"]["val"] == 0
+    seen = contamination.seen_by(str(third / "weights.safetensors"), "beside")
+    assert len(seen.films) == 100 and not seen.also
 
 
 def test_it_learns_what_can_be_seen_and_nothing_else(data, tmp_path):

@@ -159,10 +159,19 @@ def load_strictly(net: nn.Module, path: Path) -> None:
         raise InputError(f"{path}: does not fit the network: {words[:400]}") from error
 
 
-def save(net: nn.Module, config: dict[str, Any], folder: Path) -> None:
-    """Write weights and readable JSON; a model on disk is nothing else."""
+def save(
+    net: nn.Module, config: dict[str, Any], folder: Path, record: dict[str, str] | None = None
+) -> None:
+    """Write weights and readable JSON.
+
+    Args:
+        net: the network.
+        config: what config.json says of it.
+        folder: of the model.
+        record: one entry at the most for the weights' own metadata, whose order is not kept.
+    """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-    save_file(state, folder / WEIGHTS)
+    save_file(state, folder / WEIGHTS, record)
     text = json.dumps(config, indent=1, sort_keys=True)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
 

@@ -80,6 +80,9 @@ def _contradictions(settings: Settings) -> Iterable[str]:
     shares = settings["split_patients"]["shares"]
     if abs(sum(shares.values()) - 1) > 1e-9:
         yield f"split_patients.shares: must sum to 1, not {sum(shares.values()):g}"
+    fold, folds = settings["split_patients"]["fold"], settings["split_patients"]["folds"]
+    if fold >= folds:
+        yield f"split_patients.fold: {fold} is none of {folds} folds, 0 to {folds - 1}"
     written = settings["write_shards"]["shards"]
     for name in settings["experiments"]:
         wanted = "{view}-{size_px}".format(**of_experiment(settings, name))
