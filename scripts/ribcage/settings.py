@@ -63,8 +63,6 @@ def _contradictions(settings: Settings) -> Iterable[str]:
         yield f"fetch_images.archives: {source['kind']} fetches every batch; write {batches}"
     elif batches and (source["images"], source["suffix"]) != ("data/raw/images", ".tar.gz"):
         yield "source: archives are fetched to images data/raw/images with suffix .tar.gz"
-    if not batches and settings["index_images"]["absent"] != "keep":
-        yield "batches: none are named; for the tables alone, set index_images.absent to keep"
     drawn = settings["draw_phantoms"]
     count = -(-drawn["films"] // drawn["films_per_batch"])
     names = [f"images_{number:03d}" for number in range(1, count + 1)]
