@@ -44,6 +44,7 @@ rule fetch_tables:
         "../environment.yml"
     params:
         kind=config["source"]["kind"],
+        mirror=config["source"]["mirror"],
         expert_labels=config["fetch_tables"]["expert_labels"],
     script:
         "../scripts/fetch_tables.py"
@@ -67,7 +68,9 @@ rule fetch_images:
     params:
         kind=config["source"]["kind"],
         batch="{batch}",
+        archives=config["fetch_images"]["archives"],
         partial=config["fetch_images"]["partial"],
+        mirror=config["source"]["mirror"],
     script:
         "../scripts/fetch_images.py"
 

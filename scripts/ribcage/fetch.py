@@ -1,84 +1,59 @@
 """Downloads that survive broken connections and end in the right bytes, or in a sentence."""
 
-import codecs
-import hashlib
 import random
 import shutil
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import requests
-import urllib3
 
+from ribcage import servers
 from ribcage.errors import InputError
-from ribcage.progress import say
+from ribcage.progress import Rate, say
+from ribcage.remotes import (
+    BEGINNING_BYTES,
+    NO_MIRROR,
+    Remote,
+    check,
+    check_beginning,
+    refuse_other,
+)
+from ribcage.servers import StartOverError, TryAgainError
 
 CHUNK = 1 << 16
-"""Bytes read at a time, and the most that a broken connection loses."""
-SLACK_BYTES = 1 << 20
-TIMEOUT_S = (20, 60)
-"""To connect, and between two parts of an answer."""
+"""Bytes read at a time; further than this must a failed attempt come to count as progress."""
 SPARE_BYTES = 1 << 30
 """Free disk that must be left beside a download."""
-HTML_STARTS = (b"<!doc", b"<html", b"<?xml", b"<head")
+LONGEST_PAUSE_S, LONGEST_RETRY_AFTER_S = 120.0, 600.0
+"""Between two attempts: by our own choice, and at a server's wish."""
 
 
-@dataclass(frozen=True)
-class Remote:
-    """A file that somebody else holds.
+def fetch(
+    entry: dict[str, Any],
+    target: Path,
+    partial: Path,
+    mirror: str = NO_MIRROR,
+    attempts: int = 10,
+    delay_s: float = 2.0,
+) -> None:
+    """Fetch one of the official files; see `download`.
 
-    Attributes:
-        url: where a GET begins; it may redirect to another place each time.
-        name: what it is called, for messages.
-        size: expected bytes; another size is only a warning, the hash decides. None: unknown.
-        md5, sha256: the verdict. None: unknown.
-        starts: the first bytes that such a file has (gzip: 1f8b). None: any but HTML.
+    Args:
+        entry: of nih_files.json: file, url, and what is known of bytes, md5, sha256,
+            start_bytes and start_sha256.
+        target: where it is to stand.
+        partial: folder of unfinished downloads.
+        mirror: `none`, or a folder or URL that holds the same files under the same names.
+        attempts: in a row without progress, before giving up.
+        delay_s: before the second attempt.
+
+    Raises:
+        InputError: it is not to be had there, or its bytes are wrong.
     """
-
-    url: str
-    name: str
-    size: int | None = None
-    md5: str | None = None
-    sha256: str | None = None
-    starts: bytes | None = None
-
-    @classmethod
-    def of(cls, entry: dict[str, Any]) -> "Remote":
-        """Read an entry of nih_files.json."""
-        starts = b"\x1f\x8b" if entry["file"].endswith(".gz") else None
-        hashes = {name: entry.get(name) for name in ("md5", "sha256")}
-        return cls(entry["url"], entry["file"], entry.get("bytes"), starts=starts, **hashes)
-
-    @property
-    def limit(self) -> int:
-        """More bytes than this are never written."""
-        return int(self.size * 1.1) + SLACK_BYTES if self.size else 64 << 30
-
-
-class TryAgainError(Exception):
-    """A failure that another attempt may mend."""
-
-
-class Rate:
-    """Prints MB, MB/s and time left every few seconds."""
-
-    def __init__(self, name: str, done: int, total: int | None) -> None:
-        self.name, self.first, self.total = name, done, total
-        self.started = self.printed = time.monotonic()
-
-    def at(self, done: int) -> None:
-        """Say how far it is, if it is time to."""
-        now = time.monotonic()
-        if now - self.printed < 5:
-            return
-        self.printed = now
-        rate = (done - self.first) / (now - self.started)
-        of = f" of {self.total / 1e6:,.0f}" if self.total else ""
-        left = f", {(self.total - done) / rate / 60:.0f} min left" if self.total and rate else ""
-        say(f"{self.name}: {done / 1e6:,.0f}{of} MB, {rate / 1e6:.2f} MB/s{left}")
+    download(Remote.of(entry, mirror), target, partial, attempts, delay_s)
 
 
 def download(
@@ -86,69 +61,109 @@ def download(
 ) -> None:
     """Fetch a file; `target` stands only when the bytes are right.
 
-    Unfinished bytes wait in the folder `partial`, under a name that follows from the URL, and are
-    resumed there by whoever comes next. Attempts that fail are repeated with exponential backoff
-    and jitter; one that came further than all before it starts the count again.
+    Unfinished bytes wait in the folder `partial`, under a name that follows from what is fetched,
+    and are resumed there by whoever comes next. Attempts that fail are repeated with exponential
+    backoff and jitter; those that came further start the count again.
 
     Args:
         remote: what to fetch.
         target: where it is to stand.
         partial: folder of unfinished downloads; best on the same file system.
         attempts: in a row without progress, before giving up.
-        delay_s: before the second attempt; doubled for each further one, at most two minutes.
+        delay_s: before the second attempt; doubled for each further one, at most two minutes. A
+            server that asks for more time gets up to ten.
 
     Raises:
         InputError: the server does not give the file, or its bytes are wrong, which are then kept
             aside under a name that says so.
     """
     partial.mkdir(parents=True, exist_ok=True)
-    waiting = partial / hashlib.sha256(remote.url.encode()).hexdigest()[:16]
-    _check_room(remote, partial, waiting)
-    failures, furthest, totals = 0, _size(waiting), set[int]()
-    while True:
-        try:
-            _get(remote, waiting, totals)
-            break
-        # In this order: requests' errors are OSErrors too.
-        except (requests.RequestException, urllib3.exceptions.HTTPError, TryAgainError) as error:
-            failures = 1 if _size(waiting) > furthest else failures + 1
-            furthest = max(furthest, _size(waiting))
-            if failures >= attempts:
-                raise InputError(
-                    f"{remote.name}: {remote.url} failed {failures} times in a row "
-                    f"({_reason(error)}); check the network and start again: what has come is kept"
-                ) from error
-            # Jitter only spreads the load; nothing that is kept depends on it.
-            pause = min(delay_s * 2 ** (failures - 1), 120) * random.uniform(0.5, 1.5)
-            say(f"{remote.name}: {_reason(error)}; again in {pause:.0f} s")
-            time.sleep(pause)
-        except OSError as error:
-            raise InputError(f"{waiting}: cannot be written ({error})") from error
-    _check(remote, waiting)
+    waiting = partial / remote.waits_as
+    check_room([remote], partial, partial)
+    if _size(waiting) >= remote.start_bytes:
+        check_beginning(remote, waiting)
+    try:
+        if remote.on_disk:
+            _copy(remote, waiting)
+        else:
+            _get_at_last(remote, waiting, attempts, delay_s)
+    except OSError as error:
+        raise InputError(f"{waiting}: cannot be written ({error})") from error
+    check(remote, waiting)
     shutil.move(waiting, target)
+
+
+def check_room(remotes: Iterable[Remote], folder: Path, partial: Path) -> None:
+    """Refuse to begin what the disk cannot hold.
+
+    Args:
+        remotes: all that is still to come.
+        folder: where it is to stand.
+        partial: where unfinished bytes wait; those on the folder's disk count as there already.
+
+    Raises:
+        InputError: it says what is needed and what is free.
+    """
+    remotes = list(remotes)
+    same = partial.is_dir() and partial.stat().st_dev == folder.stat().st_dev
+    there = [_size(partial / remote.waits_as) if same else 0 for remote in remotes]
+    needed = sum(max((r.size or 0) - have, 0) for r, have in zip(remotes, there, strict=True))
+    free = shutil.disk_usage(folder).free
+    if free < needed + SPARE_BYTES:
+        more = f" and {len(remotes) - 1} more that are to come" if len(remotes) > 1 else ""
+        raise InputError(
+            f"{remotes[0].name}{more}: needs {needed / 1e9:.1f} GB and 1 GB to spare, {folder} "
+            f"has {free / 1e9:.1f} GB free; make room{', or name fewer batches' if more else ''}"
+        )
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _reason(error: Exception) -> str:
-    """The cause in a few words; requests wraps it up to three times."""
-    inner = error.args[0] if error.args else type(error).__name__
-    cause = getattr(inner, "reason", inner)
-    if any(isinstance(e, urllib3.exceptions.ProtocolError) for e in (error, cause)):
-        return "the connection broke"
-    return str(cause).rpartition(": ")[2]
+def _copy(remote: Remote, waiting: Path) -> None:
+    """Bring the waiting file to the end of a mirror's own."""
+    total = Path(remote.url).stat().st_size
+    have = _size(waiting)
+    have = have if BEGINNING_BYTES <= have <= total else 0
+    _append(remote, waiting, have, _blocks(Path(remote.url), have), total)
 
 
-def _check_room(remote: Remote, folder: Path, waiting: Path) -> None:
-    needed = (remote.size or 0) - _size(waiting)
-    free = shutil.disk_usage(folder).free
-    if free < needed + SPARE_BYTES:
-        raise InputError(
-            f"{remote.name}: needs {needed / 1e9:.1f} GB and 1 GB to spare, "
-            f"{folder} has {free / 1e9:.1f} GB free; make room"
-        )
+def _blocks(path: Path, start: int) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            while block := file.read(CHUNK):
+                yield block
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+
+
+def _get_at_last(remote: Remote, waiting: Path, attempts: int, delay_s: float) -> None:
+    """Ask a server until all has come, or it has failed too often."""
+    failures, furthest, totals = 0, _size(waiting), set[int]()
+    while True:
+        try:
+            return _get(remote, waiting, totals)
+        except servers.HOPELESS as error:
+            raise InputError(f"{remote.name}: {remote.url} {error}") from error
+        except (*servers.FAILURES, TryAgainError) as error:
+            if isinstance(error, StartOverError):
+                waiting.unlink(missing_ok=True)
+            failures += 1
+            if _size(waiting) >= furthest + CHUNK:
+                failures, furthest = 1, _size(waiting)
+            if failures >= attempts:
+                raise InputError(
+                    f"{remote.name}: {remote.url} failed {failures} times in a row "
+                    f"({servers.reason(error)}); check the network and start again: what has come "
+                    "is kept"
+                ) from error
+            # Jitter only spreads the load; nothing that is kept depends on it.
+            pause = min(delay_s * 2 ** (failures - 1), LONGEST_PAUSE_S) * random.uniform(0.5, 1.5)
+            pause = max(pause, min(getattr(error, "after_s", 0.0), LONGEST_RETRY_AFTER_S))
+            say(f"{remote.name}: {servers.reason(error)}; again in {pause:.0f} s")
+            time.sleep(pause)
 
 
 def _get(remote: Remote, waiting: Path, totals: set[int]) -> None:
@@ -156,91 +171,56 @@ def _get(remote: Remote, waiting: Path, totals: set[int]) -> None:
 
     `totals` holds the sizes told since the file was begun; there must be only one.
     """
-    have = _size(waiting)
+    have = _size(waiting) if _size(waiting) >= BEGINNING_BYTES else 0
     # A range counts the bytes as they are sent, so they must not be packed on the way.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with requests.get(remote.url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
-        total = _total(answer)
-        if answer.status_code == 416 and total == have:
+    with requests.get(remote.url, headers=headers, stream=True, timeout=servers.TIMEOUT_S) as given:
+        total = servers.total_of(given)
+        if given.status_code == 416 and total == have:
             return  # nothing is left to send
-        have = _start_of(remote, answer, waiting)
+        have = servers.start_of(given, have)
         if have == 0:
             totals.clear()
-        if total:
-            totals.add(total)
+        totals |= {total} if total else set()
         if len(totals) > 1:
-            waiting.unlink()
-            raise TryAgainError("the file has changed on the server; starting over")
-        # Not iter_content: it would unpack a .gz that a server labels as packed on the way.
-        chunks = answer.raw.stream(CHUNK, decode_content=False)
-        first = next(chunks, b"")
-        if have == 0:
-            _check_start(remote, first)  # before the waiting file is opened, which empties it
-            if remote.size and total and total != remote.size:
-                say(f"{remote.name}: {total:,} bytes, not {remote.size:,}; its hash decides")
-        rate = Rate(remote.name, have, total)
-        with waiting.open("ab" if have else "wb") as file:
-            for chunk in chain([first], chunks):
-                have += len(chunk)
-                if have > remote.limit:
-                    waiting.unlink()
-                    raise InputError(f"{remote.name}: over {remote.limit:,} bytes came; stopped")
-                file.write(chunk)
-                rate.at(have)
-    if total and have < total:
-        raise TryAgainError(f"the connection broke after {have:,} of {total:,} bytes")
+            raise StartOverError("the file has changed on the server; starting over")
+        _say_what_differs(remote, given, total)
+        have = _append(remote, waiting, have, servers.parts_of(given, CHUNK), total)
+    # Without a length of its own an answer that broke looks whole.
+    expected = total or remote.size or 0
+    if have < expected:
+        raise TryAgainError(f"the connection broke after {have:,} of {expected:,} bytes")
 
 
-def _start_of(remote: Remote, answer: requests.Response, waiting: Path) -> int:
-    """Return the byte at which an answer starts, or refuse the answer."""
-    have, status = _size(waiting), answer.status_code
-    if status == 200:
-        return 0  # the server ignores ranges, or none was asked for
-    if status >= 500 or status in (408, 429):
-        raise TryAgainError(f"the server answered {status}")
-    if status == 416:  # the file has changed
-        waiting.unlink(missing_ok=True)
-        raise TryAgainError("the server refused to go on; starting over")
-    if status != 206:
-        raise InputError(f"{remote.name}: {remote.url} answered {status}")
-    if not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-        waiting.unlink(missing_ok=True)
-        raise TryAgainError("the server sent another part than it was asked for; starting over")
+def _say_what_differs(remote: Remote, given: requests.Response, total: int | None) -> None:
+    if remote.size and total and total != remote.size:
+        say(f"{remote.name}: {total:,} bytes, not {remote.size:,}; its hash decides")
+    called = servers.name_of(given)
+    if called and called != remote.name:
+        say(f"{remote.name}: the server calls it {called[:80]!r}; its hash decides")
+
+
+def _append(
+    remote: Remote, waiting: Path, have: int, chunks: Iterator[bytes], total: int | None
+) -> int:
+    """Write what comes behind the first `have` bytes, which are kept; return how many there are."""
+    if have == 0:
+        first = b""
+        while len(first) < BEGINNING_BYTES and (more := next(chunks, b"")):
+            first += more
+        refuse_other(remote, first)  # before the waiting file is opened, which empties it
+        chunks = chain([first], chunks)
+    rate = Rate(remote.name, have, total)
+    with waiting.open("ab" if have else "wb") as file:
+        for chunk in chunks:
+            begun = have < remote.start_bytes
+            have += len(chunk)
+            if have > remote.limit:
+                waiting.unlink()
+                raise InputError(f"{remote.name}: over {remote.limit:,} bytes came; stopped")
+            file.write(chunk)
+            if begun and have >= remote.start_bytes:
+                file.flush()
+                check_beginning(remote, waiting)
+            rate.at(have)
     return have
-
-
-def _total(answer: requests.Response) -> int | None:
-    """The whole file's size, as far as an answer tells it."""
-    ranged = answer.headers.get("Content-Range", "")
-    if "/" in ranged:
-        text = ranged.rpartition("/")[2]
-        return int(text) if text.isdigit() else None
-    text = answer.headers.get("Content-Length", "")
-    return int(text) if text.isdigit() else None
-
-
-def _check_start(remote: Remote, chunk: bytes) -> None:
-    start = chunk[:64].removeprefix(codecs.BOM_UTF8).lstrip().lower()
-    html = start.startswith(HTML_STARTS)
-    wrong = remote.starts is not None and remote.starts[: len(chunk)] != chunk[: len(remote.starts)]
-    if html or wrong:
-        what = "a web page" if html else f"bytes {chunk[:4].hex()}"
-        raise InputError(
-            f"{remote.name}: {remote.url} gives {what} instead of the file; has it moved?"
-        )
-
-
-def _check(remote: Remote, waiting: Path) -> None:
-    """Compare the hashes; keep wrong bytes aside under a name that says so."""
-    for kind, expected in (("md5", remote.md5), ("sha256", remote.sha256)):
-        if expected is None:
-            continue
-        with waiting.open("rb") as file:
-            actual = hashlib.file_digest(file, kind).hexdigest()
-        if actual != expected:
-            aside = waiting.with_name(f"{remote.name}.wrong-{kind}-{actual[:12]}")
-            waiting.replace(aside)
-            raise InputError(
-                f"{remote.name}: its {kind} is {actual}, not {expected}; "
-                f"the bytes are kept as {aside}; start again to fetch it anew"
-            )

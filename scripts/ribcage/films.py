@@ -2,8 +2,11 @@
 
 import io
 import tarfile
+import warnings
+import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import IO, Any, Self
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -15,9 +18,22 @@ MAX_FILE_BYTES = 64 << 20
 """NIH's films take 0.4 MB on average; a member that claims more than this is refused."""
 MAX_SIDE_PX = 8192
 """NIH's films have 1024 px a side; the largest detectors about 5,000 px."""
+MAX_NAME = 255
+MAX_MEMBERS = 200_000
+"""Of an archive; all of NIH's films would fit in one."""
+MAX_HEADER_BYTES, MAX_SHARED_HEADERS = 256 << 10, 100
+"""What an archive says of a member: a name, a date; common ones take 2 KiB."""
+BOMB_RATIO, MIN_BOMB_BYTES = 50, 1 << 30
+"""Films hardly shrink when an archive is packed; one of zeros does a thousandfold."""
+BLOCK_BYTES = 256 << 10
+GZIP = 31
+"""Window and header of zlib's unpacker."""
 
 ABSENT = "no batch holds it"
 """The fault of an image that the data table names and that is nowhere among the films."""
+
+# Pillow warns of films that decode() is about to refuse in a sentence.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 Film = np.ndarray
 """uint8 [height, width], 0 black (air) to 255 white (bone), as radiologists read it."""
@@ -116,29 +132,127 @@ def _read_folder(folder: Path, wanted: Collection[str] | None) -> Iterator[tuple
         yield path.name, path.read_bytes()
 
 
+class _Header(tarfile.TarInfo):
+    """A member's header; tarfile takes a damaged one for the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read 512 bytes."""
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if buf.strip(b"\0"):
+                raise tarfile.ReadError(f"a header is damaged: {error}") from error
+            raise
+
+
+class _Unpacked:
+    """The unpacked bytes of an archive, of which no more can be had than is allowed.
+
+    tarfile reads names, dates and maps of holes into memory whole, however long they claim to be.
+    """
+
+    def __init__(self, packed: IO[bytes], archive: Path) -> None:
+        self.packed, self.archive = packed, archive
+        self.headers_left, self.left = 0, max(MIN_BOMB_BYTES, BOMB_RATIO * archive.stat().st_size)
+        self._unpacker = zlib.decompressobj(GZIP)
+        self._rest = b""
+
+    def allow(self, count: int) -> None:
+        """Allow to read the headers of the next member, behind `count` bytes of this one."""
+        self.headers_left = count + MAX_HEADER_BYTES
+
+    def read(self, most: int) -> bytes:
+        """Read up to `most` bytes as a file does; none are its end."""
+        data = self._unpack(most)
+        self.headers_left -= len(data)
+        self.left -= len(data)
+        if self.headers_left < 0:
+            raise InputError(
+                f"{self.archive}: has a header over {MAX_HEADER_BYTES >> 10} KiB, which no "
+                "archive of films has"
+            )
+        if self.left < 0:
+            raise InputError(
+                f"{self.archive}: unpacks to over {BOMB_RATIO} times its size, which no archive of "
+                "films does"
+            )
+        return data
+
+    def _unpack(self, most: int) -> bytes:
+        """Unpack by hand: measured 2.2 times as fast as Python's gzip, in whose place it stands."""
+        while True:
+            if self._unpacker.eof:  # an archive may be packed in several parts
+                self._rest = self._unpacker.unused_data or self.packed.read(BLOCK_BYTES)
+                if not self._rest.strip(b"\0"):
+                    return b""
+                self._unpacker = zlib.decompressobj(GZIP)
+            packed = self._rest or self.packed.read(BLOCK_BYTES)
+            data = self._unpacker.decompress(packed, most)
+            self._rest = self._unpacker.unconsumed_tail
+            if data:
+                return data
+            if not packed and not self._unpacker.eof:
+                raise EOFError("it ends too early")
+
+
 def _read_archive(archive: Path, wanted: Collection[str] | None) -> Iterator[tuple[str, bytes]]:
     try:
-        with tarfile.open(archive, "r|gz") as tar:
-            for member in tar:
-                if member.isdir():
-                    continue
-                # Nothing is written under a member's own path, but a hostile archive is not
-                # one to learn from.
-                parts = Path(member.name).parts
-                if not member.isfile() or ".." in parts or member.name.startswith("/"):
-                    raise InputError(f"{archive}: member {member.name!r} is not a plain file")
-                if member.size > MAX_FILE_BYTES:
-                    raise InputError(
-                        f"{archive}: member {member.name!r} claims {member.size:,} bytes, "
-                        "which no film has"
-                    )
-                name = parts[-1]
-                if not name.lower().endswith(FILM_SUFFIXES):
-                    continue
-                if wanted is not None and name not in wanted:
-                    continue
-                content = tar.extractfile(member)
-                assert content is not None  # a plain file always has content
-                yield name, content.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+        with archive.open("rb") as packed:
+            unpacked = _Unpacked(packed, archive)
+            unpacked.allow(0)
+            options: dict[str, Any] = {"bufsize": BLOCK_BYTES, "tarinfo": _Header}
+            with tarfile.open(fileobj=unpacked, mode="r|", **options) as tar:  # type: ignore[call-overload]
+                for member in _members(tar, archive):
+                    name = _name(member, archive)
+                    take = name is not None and (wanted is None or name in wanted)
+                    unpacked.allow(member.size)
+                    if name is not None and take:
+                        content = tar.extractfile(member)
+                        assert content is not None  # a plain file always has content
+                        data = content.read()
+                        unpacked.allow(0)
+                        yield name, data
+    # tarfile lets slip whatever a number or a name that is none of either leads to.
+    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{archive}: broken archive ({error}); fetch it again") from error
+
+
+def _members(tar: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
+    """Yield the members; tarfile's own loop would keep all of them in memory."""
+    for _ in range(MAX_MEMBERS):
+        member = tar.next()
+        if member is None:
+            return
+        tar.members.clear()  # type: ignore[attr-defined]
+        if len(tar.pax_headers) > MAX_SHARED_HEADERS:
+            raise InputError(f"{archive}: has too many headers that hold for all of its members")
+        yield member
+    raise InputError(f"{archive}: has over {MAX_MEMBERS:,} members; split it into smaller batches")
+
+
+def _name(member: tarfile.TarInfo, archive: Path) -> str | None:
+    """The file name of a member that is a film; None for what an archive may hold beside films.
+
+    Raises:
+        InputError: nothing is written under a member's own path, but an archive with links,
+            devices, or paths that lead out of it is not one to learn from.
+    """
+    where = f"{archive}: member {member.name[:80]!r}"
+    parts = Path(member.name).parts
+    if ".." in parts or member.name.startswith("/"):
+        raise InputError(f"{where} is not a plain file: its path leads out of the archive")
+    if member.isdir():
+        return None
+    if not member.isfile() or member.issparse():
+        raise InputError(f"{where} is not a plain file, but a link, a device or a file with holes")
+    if not 0 <= member.size <= MAX_FILE_BYTES:
+        raise InputError(f"{where} claims {member.size:,} bytes, which no film has")
+    name = parts[-1] if parts else ""
+    if not name.lower().endswith(FILM_SUFFIXES):
+        return None
+    if len(name) > MAX_NAME or not name.isprintable():
+        raise InputError(f"{where} has a name that no film has")
+    return name

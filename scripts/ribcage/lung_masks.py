@@ -21,8 +21,8 @@ from PIL import Image, UnidentifiedImageError
 
 from ribcage.archives import Files
 from ribcage.errors import InputError
-from ribcage.fetch import Remote
 from ribcage.films import MAX_FILE_BYTES, MAX_SIDE_PX, decode
+from ribcage.remotes import Remote
 
 JSRT_SIDE_PX, JSRT_WHITEST = 2048, 4095
 """JSRT's raw films: big-endian 16-bit words of 12 bits, 0 white (bone)."""

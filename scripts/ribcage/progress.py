@@ -20,6 +20,31 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+class Rate:
+    """Prints MB, MB/s and time left: every five seconds at first, later once a minute.
+
+    Args:
+        name: what it is called.
+        done: bytes that were there when this attempt began; they do not count for the rate.
+        total: bytes of the whole; None where nobody knows.
+    """
+
+    def __init__(self, name: str, done: int, total: int | None) -> None:
+        self.name, self.first, self.total = name, done, total
+        self.started = self.printed = time.monotonic()
+
+    def at(self, done: int) -> None:
+        """Say how far it is, if it is time to."""
+        now = time.monotonic()
+        if now - self.printed < min(60, max(5, (now - self.started) / 20)):
+            return
+        self.printed = now
+        rate = (done - self.first) / (now - self.started)
+        of = f" of {self.total / 1e6:,.0f}" if self.total else ""
+        left = f", {clock((self.total - done) / rate)} left" if self.total and rate else ""
+        say(f"{self.name}: {done / 1e6:,.0f}{of} MB, {rate / 1e6:.2f} MB/s{left}")
+
+
 class Progress:
     """Count units of work and print a line every few seconds, and at the end.
 

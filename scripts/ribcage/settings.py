@@ -63,6 +63,8 @@ def _contradictions(settings: Settings) -> Iterable[str]:
         yield f"fetch_images.archives: {source['kind']} fetches every batch; write {batches}"
     elif batches and (source["images"], source["suffix"]) != ("data/raw/images", ".tar.gz"):
         yield "source: archives are fetched to images data/raw/images with suffix .tar.gz"
+    if source["kind"] != "nih" and source["mirror"] != "none":
+        yield f"source.mirror: a {source['kind']} source reads nothing official; write none"
     drawn = settings["draw_phantoms"]
     count = -(-drawn["films"] // drawn["films_per_batch"])
     names = [f"images_{number:03d}" for number in range(1, count + 1)]
