@@ -348,6 +348,13 @@ def test_official_masks_are_fetched_once_and_checked(tmp_path, monkeypatch, faul
 # Hostile and broken files
 
 
+def test_a_zip_that_asks_for_memory_as_it_wishes_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_LZMA) as packed:
+        packed.writestr("CXR_png/a.png", b"x")
+    with pytest.raises(InputError, match="by a method that is not Deflate; unpack it"):
+        Files(tmp_path / "set.zip")
+
+
 def test_a_zip_that_leads_out_of_itself_is_refused(tmp_path):
     for name in ("../CXR_png/a.png", "/CXR_png/a.png", "CXR_png/../../a.png"):
         with pytest.raises(InputError, match="is no plain file in it"):

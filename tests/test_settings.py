@@ -127,6 +127,8 @@ def test_a_bad_setting_is_refused_and_nothing_is_written(params, assignment, wor
         ("sources: []", "sources: [{kind: v7, origin: a, max_films: 9}]", "'v7' is not one of"),
         ("sources: []", "sources: [{kind: own, origin: a}]", "'max_films' is a required"),
         ("seeds: [1]", "seeds: [1", "is not YAML"),
+        ("batches [images_001,", "batches [1,", "batches.0: 1 is not of type .*such as images_001"),
+        ("mirror: none", "mirror: /nih", "source.mirror: a phantom source reads nothing official"),
     ],
 )
 def test_a_wrong_key_or_value_is_one_sentence(params, old, new, words):
@@ -134,6 +136,44 @@ def test_a_wrong_key_or_value_is_one_sentence(params, old, new, words):
         settings.read(edited(params, old, new))
     assert "\n" not in str(error.value)
     assert str(params) in str(error.value)
+
+
+def test_a_first_taste_names_archives_by_number_and_fetches_these(params, capsys):
+    use_preset(ROOT / "presets/nih.yaml", ["batches=[1, 2]", "source.mirror=/films"], params)
+    read = settings.read(params)
+    assert read["batches"] == read["fetch_images"]["archives"] == ["images_001", "images_002"]
+    assert read["index_images"]["absent"] == "drop" and read["source"]["mirror"] == "/films"
+    said = capsys.readouterr().out
+    assert "fetches 2 of NIH's 12 archives: 14,999 films, 6.0 GB" in said
+    assert "index_images.absent is now drop" in said
+
+
+def test_what_was_asked_for_in_so_many_words_is_left_alone(params, capsys):
+    single = ["batches=[12]", "index_images.absent=refuse"]
+    use_preset(ROOT / "presets/nih.yaml", single, params)
+    assert settings.read(params)["index_images"]["absent"] == "refuse"
+    with pytest.raises(InputError, match=r"fetch_images\.archives: nih fetches every batch"):
+        use_preset(
+            ROOT / "presets/nih.yaml", ["batches=[1]", "fetch_images.archives=[images_002]"], params
+        )
+    use_preset(ROOT / "presets/nih.yaml", ["index_images.absent=refuse"], params)
+    assert "fetches 12 of NIH's 12 archives: 112,120 films, 45.1 GB" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("[13]", "batches: NIH has no archive images_013; it has images_001, "),
+        ("[images]", "batches: NIH has no archive images; it has"),
+        ("[0]", "batches.0: 0 is not of type 'string' .*such as images_001"),
+        ("[true]", "batches.0: True is not of type 'string'"),
+        ("1", "batches: 1 is not of type 'array'"),
+        ("[1, 1]", "batches: .*non-unique"),
+    ],
+)
+def test_batches_that_nih_does_not_have_are_refused(params, value, words):
+    with pytest.raises(InputError, match=words):
+        use_preset(ROOT / "presets/nih.yaml", [f"batches={value}"], params)
 
 
 def test_the_schema_knows_the_marks_that_can_be_drawn():

@@ -275,7 +275,7 @@ def test_every_parameter_of_a_rule_is_one_of_its_stage():
         "settings.shards": "write_shards",
         "settings.of_experiment": "train_classifier",
     }
-    placed = {("fetch_images", "fetch_images")}  # where a half-loaded archive waits
+    placed = {("fetch_images", "fetch_images")}  # where archives wait, and which need room
     for name, body in re.findall(r"^rule (\w+):\n((?:(?!rule ).*\n)*)", text, re.M):
         stage = stages[name].get("do", stages[name])
         declared = {re.split(r"[.$]", str(key))[0] for key in stage.get("params", [])}

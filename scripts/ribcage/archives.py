@@ -16,6 +16,7 @@ from PIL import Image
 from ribcage.errors import InputError
 
 MAX_MEMBERS = 1_000_000
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 A_LINK = 0xA
 """The file type of a symbolic link, in the high bits of a zip's attributes."""
 
@@ -88,6 +89,11 @@ class Files:
             led_out = ".." in parts or parts[0] == "" or "\\" in info.orig_filename
             if led_out or info.external_attr >> 28 == A_LINK:
                 raise InputError(f"{self.origin}: member {info.filename!r} is no plain file in it")
+            if info.compress_type not in PACKINGS:  # LZMA asks for memory as the zip wishes
+                raise InputError(
+                    f"{self.origin}: packs {info.filename!r} by a method that is not Deflate; "
+                    "unpack it and name the folder"
+                )
             if info.flag_bits & 1:
                 raise InputError(f"{self.origin}: is encrypted; unpack it and name the folder")
         names = [info.filename for info in members]
