@@ -122,6 +122,7 @@ def main(
     dice = json.loads((segmenter / "metrics.json").read_text(encoding="utf-8"))
     experiments = gather(models, metrics, curves, cams, settings)
     meta = read_meta(curated)
+    blind = facts["baseline"]["splits"]["test"]
     seen = [{"name": m["name"], **m["config"]["seen"]} for e in experiments for m in e["models"]]
     page = render(
         "page.html",
@@ -129,7 +130,11 @@ def main(
         contents=CONTENTS,
         limits=LIMITS,
         head=outcome.head(
-            experiments, len(kept), kept["patient"].nunique(), settings["source"]["kind"]
+            experiments,
+            blind,
+            len(kept),
+            kept["patient"].nunique(),
+            settings["source"]["kind"],
         ),
         data=data.data(facts, description),
         curation=leaks.curation(facts),
@@ -137,7 +142,7 @@ def main(
         baseline=leaks.baseline(facts["baseline"]),
         lungs=lung_section.lungs(found, segmenter, dice, sheets, on_real_films),
         training=sections.training([model for e in experiments for model in e["models"]]),
-        results=outcome.results(experiments, facts["baseline"]["splits"]["test"]),
+        results=outcome.results(experiments, blind),
         shortcuts=shortcuts.section(experiments),
         explanation=evidence.explanation(experiments, kept),
         provenance=evidence.provenance(experiments, meta, tables, settings),

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from ribcage.measures import RULES
 
 from conftest import png
 from describe_data import draw, extremes
 from made_up import FILMS, HOSTILE, OFF, describe, write_tables
 from ribcage.description import Facts
 from ribcage.errors import InputError
+from ribcage.measures import RULES
 from ribcage.report.bars import Bars, bars, pyramid
 from ribcage.report.datasheet import datasheet, escaped, markdown
 

@@ -204,11 +204,14 @@ def test_a_headline_that_would_mean_nothing_is_withheld(inputs):
     folder, _ = inputs
     metrics = json.loads((folder / "reports/small/metrics.json").read_text())
     one = {"name": "small", "metrics": metrics}
-    enough = outcome.head([one], 88, 88, "phantom")["cards"][0]
+    enough = outcome.head([one], metrics["splits"]["test"], 88, 88, "phantom")["cards"][0]
     assert enough["value"] == f"{metrics['splits']['test']['macro']['auroc']['value']:.3f}"
     for finding in FINDINGS:
         metrics["splits"]["test"][finding]["auroc"]["patients"] = 19
-    assert outcome.head([one], 88, 88, "local")["cards"][0]["value"] == "too few"
+    assert (
+        outcome.head([one], metrics["splits"]["test"], 88, 88, "local")["cards"][0]["value"]
+        == "too few"
+    )
 
 
 def test_the_page_says_when_maps_do_not_localise(page):

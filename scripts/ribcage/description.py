@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ribcage.audit import audit
+from ribcage.films import ABSENT
 from ribcage.findings import FINDINGS, NO_FINDING
 
 Facts = dict[str, Any]
@@ -181,7 +182,8 @@ def audits(
     lists = dict(blacklists)
     if len(lists) > 1:
         lists = {"all lists together": set().union(*lists.values()), **lists}
-    lists["dropped in this run"] = set(dropped["image"])
+    # An archive that was not fetched says nothing of its films.
+    lists["dropped in this run"] = set(dropped["image"][dropped["reason"] != ABSENT])
     found = []
     for name, images in lists.items():
         named = indexed["image"].isin(images).to_numpy(bool)

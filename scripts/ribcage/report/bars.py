@@ -38,7 +38,7 @@ def bars(groups: list[str], rows: list[Bars], x_label: str, y_label: str, title:
         y_label: beside the axis, with its unit.
         title: read aloud in place of the picture.
     """
-    top = max(max(row.values) for row in rows) or 1
+    top = 1.05 * max(max(row.values) for row in rows) or 1
     wide, tall = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     parts = [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label={quoteattr(title)}>'
@@ -78,7 +78,7 @@ def pyramid(groups: list[str], left: Bars, right: Bars, x_label: str, title: str
         x_label: below the axis, with its unit.
         title: read aloud in place of the picture.
     """
-    top = max(*left.values, *right.values) or 1
+    top = 1.05 * max(*left.values, *right.values) or 1
     half = (WIDTH - 2 * RIGHT - MIDDLE) / 2
     step = (HEIGHT - TOP - BOTTOM) / len(groups)
     ends = RIGHT + half, RIGHT + half + MIDDLE

@@ -144,7 +144,8 @@ def _charts(facts: Facts) -> list[dict[str, Any]]:
         else f"{row['from']}–{row['to']}"
         for row in people["films"]
     ]  # fmt: skip
-    decades = [f"{row['from']}–" for row in people["ages"]]
+    decades = [f"{row['from']}–{row['from'] + 9}" for row in people["ages"][:-1]]
+    decades.append(f"{people['ages'][-1]['from']}+")
     women, men = (Bars(n, [row[s] for row in people["ages"]], f"f{k}")
                   for k, (n, s) in enumerate((("women", "F"), ("men", "M"))))  # fmt: skip
     found = [

@@ -110,7 +110,10 @@ def _composition(facts: Facts) -> Answers:
                 "Of a made-up population whose findings come together as NIH's table says.",
             ),
         ),
-        ("Which split is recommended?", f"{facts['certificate']['verdict']} {split}."),
+        (
+            "How is it split?",
+            f"{facts['certificate']['kind'].capitalize()}: {split}. {facts['certificate']['verdict']}",
+        ),
         (
             "What is missing or wrong?",
             _by_origin(

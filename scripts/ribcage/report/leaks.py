@@ -7,6 +7,8 @@ from ribcage.description import SPLITS, Facts
 from ribcage.findings import FINDINGS
 from ribcage.report.sections import FEW_PATIENTS, Table, percent, plural
 
+CALLED = {"age in years": "ages {}", "view": "{} films", "side": "{} films"}
+"""How a group is called in a sentence, by its kind; others by their own names."""
 MOST_GROUPS = 2
 """Groups of one kind (age, sex, ...) that a sentence names."""
 BREAK = 0.2
@@ -54,8 +56,8 @@ def _audit(found: Facts) -> dict[str, Any]:
     )
     if loud:
         parts = [
-            f"{row['kind']} {row['group']}: {percent(row['named'], row['films'])} "
-            f"({row['named']:,} of {row['films']:,})"
+            f"{CALLED.get(row['kind'], '{}').format(row['group'])} "
+            f"{percent(row['named'], row['films'])} ({row['named']:,} of {row['films']:,})"
             for row in loud
         ]
         sentence += f"It takes some groups far more than others: {'; '.join(parts)}"
@@ -73,7 +75,7 @@ def _audit(found: Facts) -> dict[str, Any]:
             f"{row['films']:,}",
             f"{row['named']:,}",
             percent(row["named"], row["films"]),
-            f"{100 * row['others']:.1f} %",
+            percent(row["others"], 1),
             "–" if row["ratio"] is None else f"{row['ratio']:.1f}",
             f"{row['patients_whole']:,}",
             "stands out" if row["stands_out"] else "",

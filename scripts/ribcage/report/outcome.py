@@ -36,7 +36,9 @@ def best_of(experiments: list[Experiment]) -> Experiment | None:
     return max(experiments, key=on_validation, default=None)
 
 
-def head(experiments: list[Experiment], films: int, patients: int, kind: str) -> dict[str, Any]:
+def head(
+    experiments: list[Experiment], baseline: dict[str, Any], films: int, patients: int, kind: str
+) -> dict[str, Any]:
     """What this run is, and its headline with what limits it."""
     best = best_of(experiments)
     assert best is not None  # the schema asks for an experiment
@@ -63,6 +65,7 @@ def head(experiments: list[Experiment], films: int, patients: int, kind: str) ->
             "value": "too few",
             "label": "patients with each finding in the test films for a score to mean anything",
         }
+    blind = baseline["macro"]["auroc"]["value"]
     warnings = []
     if lacking:
         warnings.append(
@@ -74,6 +77,10 @@ def head(experiments: list[Experiment], films: int, patients: int, kind: str) ->
         "caution": caution,
         "cards": [
             headline,
+            {
+                "value": "–" if blind is None else f"{blind:.3f}",
+                "label": "the same of a model that never looks at the film",
+            },
             {"value": f"{films:,}", "label": f"films of {plural(patients, 'patient')}"},
             {"value": str(len(experiments)), "label": "experiments, weighted and unweighted loss"},
             {

@@ -29,8 +29,11 @@ class Table:
 
 
 def percent(part: float, whole: float) -> str:
-    """A share as a percentage with one digit; a dash of nothing."""
-    return f"{100 * part / whole:.1f} %" if whole else "–"
+    """A share as a percentage with one digit, or two that count if it is tiny; a dash of nothing."""
+    if not whole:
+        return "–"
+    share = 100 * part / whole
+    return f"{share:.2g} %" if 0 < share < 0.1 else f"{share:.1f} %"
 
 
 def plural(count: int, noun: str) -> str:
