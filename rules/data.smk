@@ -140,6 +140,7 @@ rule curate_images:
         blacklists=config["curate_images"]["blacklists"],
         undecodable=config["curate_images"]["undecodable"],
         from_test=config["curate_images"]["from_test"],
+        split_kind=config["split_patients"]["kind"],
         quality=config["curate_images"]["quality"],
     script:
         "../scripts/curate_images.py"

@@ -21,7 +21,6 @@ rule train_classifier:
         gpu=1,
     params:
         experiment="{experiment}",
-        source=config["source"]["kind"],
         settings=lambda wildcards: settings.of_experiment(config, wildcards.experiment),
         seed=lambda wildcards: int(wildcards.seed),
     script:

@@ -26,7 +26,6 @@ rule describe_data:
     conda:
         "../environment.yml"
     params:
-        kind=config["source"]["kind"],
         title=config["write_report"]["title"],
         thresholds=config["curate_images"]["quality"],
         extreme_films=config["describe_data"]["extreme_films"],

@@ -8,17 +8,10 @@ import pandas as pd
 from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.films import ABSENT
+from ribcage.lists import official_lists, read_list
 from ribcage.measures import Threshold, broken
 from ribcage.progress import say
 from ribcage.tables import read_meta, read_table, write_table
-
-TEST_LIST = "test_list.txt"
-
-
-def read_list(path: Path) -> list[str]:
-    """Read a list without a header, one file name a line, with or without a last newline."""
-    names = path.read_text(encoding="utf-8").split("\n")
-    return [name.strip() for name in names if name.strip()]
 
 
 def faults_of(table: pd.DataFrame, undecodable: str) -> dict[str, str]:
@@ -66,6 +59,7 @@ def main(
     blacklists: list[str],
     undecodable: str,
     from_test: str,
+    split_kind: str,
     quality: dict[str, Threshold],
 ) -> None:
     """Write the kept rows, and image and reason of the dropped and of the spared.
@@ -83,6 +77,7 @@ def main(
         undecodable: `refuse` or `drop` a film that cannot be decoded.
         from_test: `keep` the official test set whole, as far as it can be decoded, or `drop` from
             it as from the rest; its scores are then not comparable with others'.
+        split_kind: of split_patients; unless it is `official`, there is no test set to keep.
         quality: a threshold for each of `ribcage.measures.RULES`, or `none`.
     """
     table = read_table(images)
@@ -91,13 +86,14 @@ def main(
         **broken(read_table(measures), quality),
         **listed(tables / "blacklists", blacklists),
     }
-    test = read_list(tables / TEST_LIST) if (tables / TEST_LIST).is_file() else []
-    safe = set(test) if from_test == "keep" else set()
+    whole = split_kind == "official" and from_test == "keep"
+    lists = official_lists(tables) if whole else {}
     reasons = faults_of(table, undecodable)
     stay: dict[str, str] = {}
     for image in table["image"]:
         if image in unwanted and image not in reasons:
-            (stay if image in safe else reasons)[image] = unwanted[image]
+            spare = lists.get(image) == "test"
+            (stay if spare else reasons)[image] = unwanted[image]
     keep = ~table["image"].isin(reasons.keys())
     if not keep.any():
         raise InputError(f"{images}: curation would drop all {len(table)} images")

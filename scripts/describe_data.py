@@ -7,12 +7,14 @@ from typing import Any
 
 import pandas as pd
 from PIL import Image
-from ribcage.measures import RULES
 
-from ribcage.description import Facts, describe, official_side, read_list
+from ribcage.description import Facts, describe
+from ribcage.duplicates import read_duplicates
 from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.films import decode, read_batch
+from ribcage.lists import official_lists, read_list
+from ribcage.measures import RULES
 from ribcage.progress import say
 from ribcage.report import data, leaks
 from ribcage.report.datasheet import datasheet, markdown
@@ -86,6 +88,39 @@ def draw(wanted: dict[str, str], films: Iterable[Path], folder: Path, side_px: i
         raise InputError(f"describe_data: no batch holds {min(left)} any more; index them again")
 
 
+def read_facts(
+    tables: Path,
+    images: Path,
+    measures: Path,
+    duplicates: Path,
+    curated: Path,
+    dropped: Path,
+    spared: Path,
+    split: Path,
+    certificate: Path,
+    baseline: Path,
+) -> Facts:
+    """Read what the other steps wrote, and count it; the arguments are those of `main`."""
+    indexed, sides = read_table(images), read_table(split)
+    found = json.loads(certificate.read_text(encoding="utf-8"))
+    of_patient = sides.drop_duplicates("patient").set_index("patient")["split"]
+    indexed["list"] = indexed["image"].map(official_lists(tables))
+    # Drawn by image, a patient has no side.
+    indexed["split"] = None if found["leaky"] else indexed["patient"].map(of_patient)
+    facts = describe(
+        indexed,
+        read_table(curated).merge(sides[["image", "split"]], on="image"),
+        read_table(measures),
+        read_duplicates(duplicates),
+        pd.read_csv(dropped),
+        pd.read_csv(spared),
+        {path.stem: set(read_list(path)) for path in sorted((tables / "blacklists").glob("*.csv"))},
+        read_meta(curated),
+    )
+    metrics = json.loads((baseline / "metrics.json").read_text(encoding="utf-8"))
+    return {**facts, "certificate": found, "baseline": metrics}
+
+
 def main(
     tables: Path,
     images: Path,
@@ -100,7 +135,6 @@ def main(
     films: list[Path],
     description: Path,
     sheet: Path,
-    kind: str,
     title: str,
     thresholds: dict[str, Any],
     extreme_films: int,
@@ -125,38 +159,29 @@ def main(
         films: the batches' archives or folders.
         description: the folder to write.
         sheet: the datasheet to write.
-        kind: of the source: phantom, local or nih.
         title: of the pages.
         thresholds: of curate_images.quality.
         extreme_films: films of each rule that are shown.
         picture_px: the longer side of their pictures.
     """
-    indexed = read_table(images)
-    indexed["side"] = official_side(indexed["image"], tables)
-    used = read_table(curated).merge(read_table(split)[["image", "split"]], on="image")
-    measured = read_table(measures)
-    lists = {p.stem: read_list(p) for p in sorted((tables / "blacklists").glob("*.csv"))}
-    meta = read_meta(curated)
-    facts: Facts = describe(
-        indexed,
-        used,
-        measured,
-        pd.read_csv(duplicates),
-        pd.read_csv(dropped),
-        pd.read_csv(spared),
-        lists,
-        meta,
+    facts = read_facts(
+        tables,
+        images,
+        measures,
+        duplicates,
+        curated,
+        dropped,
+        spared,
+        split,
+        certificate,
+        baseline,
     )
-    facts |= {
-        "kind": kind,
-        "certificate": json.loads(certificate.read_text(encoding="utf-8")),
-        "baseline": json.loads((baseline / "metrics.json").read_text(encoding="utf-8")),
-        "extremes": extremes(measured, thresholds, extreme_films),
-    }
+    facts["extremes"] = extremes(read_table(measures), thresholds, extreme_films)
     description.mkdir()
     wanted = {film["image"]: film["picture"] for s in facts["extremes"] for film in s["films"]}
     draw(wanted, films, description, picture_px)
-    (description / "facts.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(facts, indent=1, allow_nan=False)
+    (description / "facts.json").write_text(text + "\n", encoding="utf-8")
     parts = datasheet(facts)
     sheet.write_text(markdown(parts, title), encoding="utf-8")
     page = render(
@@ -170,7 +195,7 @@ def main(
         datasheet=parts,
         sources=sources(tables),
         commit=commit(),
-        meta=meta,
+        facts=facts,
     )
     (description / "index.html").write_text(page, encoding="utf-8")
     say(f"{facts['certificate']['verdict']} The page: reports/data/index.html")

@@ -26,13 +26,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ribcage.duplicates import MAX_PARTNERS
 from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.progress import say, track
 from ribcage.tables import read_table
 
-MAX_PARTNERS = 20
-"""A film is paired with so many later ones: a thousand black films are not half a million rows."""
 MIN_SD_GREY = 2.0
 """Below this spread of its grey levels, of 255, a film has no structure to hash."""
 ROWS, COLUMNS = 64, 4096

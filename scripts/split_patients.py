@@ -7,8 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from ribcage import leaks
+from ribcage.duplicates import read_duplicates
 from ribcage.engine import step
 from ribcage.errors import InputError
+from ribcage.lists import OFFICIAL_LISTS, official_lists
 from ribcage.progress import say
 from ribcage.tables import read_meta, read_table, write_table
 
@@ -59,23 +61,6 @@ def by_folds(patients: pd.Series, folds: int, seed: int) -> pd.Series:
     return (draws(patients, seed, "fold") * folds).astype("int64")
 
 
-def read_lists(tables: Path) -> pd.Series:
-    """Read the official lists: `train_val` or `test` by image; empty where there are none.
-
-    Raises:
-        InputError: an image is on both.
-    """
-    listed: dict[str, str] = {}
-    for name in ("train_val", "test"):
-        path = tables / f"{name}_list.txt"
-        if not path.is_file():
-            continue
-        for image in path.read_text(encoding="utf-8").split():
-            if listed.setdefault(image, name) != name:
-                raise InputError(f"{path}: {image} is on the other list too")
-    return pd.Series(listed, dtype="str")
-
-
 def by_lists(table: pd.DataFrame, tables: Path, val_share: float, seed: int) -> pd.Series:
     """Take test from the official lists, and cut val from train_val by patient.
 
@@ -85,8 +70,8 @@ def by_lists(table: pd.DataFrame, tables: Path, val_share: float, seed: int) -> 
         val_share: of train_val's patients.
         seed: of the draw.
     """
-    for name in ("train_val", "test"):
-        path = tables / f"{name}_list.txt"
+    for file in OFFICIAL_LISTS.values():
+        path = tables / file
         if not path.is_file():
             raise InputError(f"{path}: the source has no such list; {RANDOM}")
     nowhere = table["official"].isna()
@@ -145,7 +130,7 @@ def main(
     if abs(sum(shares.values()) - 1) > 1e-9:
         raise InputError(f"split_patients.shares must sum to 1, got {shares}")
     table = read_table(curated)
-    lists = read_lists(tables)
+    lists = official_lists(tables)
     rows = table[["image", "patient"]].assign(official=table["image"].map(lists).astype("str"))
     if kind == "official":
         rows.insert(2, "split", by_lists(rows, tables, val_share, seed))
@@ -157,7 +142,8 @@ def main(
         who = rows["image" if kind == LEAKY else "patient"]
         rows.insert(2, "split", by_shares(who, shares, val_share, seed))
     check(rows)
-    found = leaks.certify(kind, rows, table, leaks.read_duplicates(duplicates))
+    on_test = sum(name == "test" for name in lists.values())
+    found = leaks.certify(kind, rows, table, read_duplicates(duplicates), on_test)
     if kind != LEAKY:
         leaks.refuse(found)
     write_table(rows, split, read_meta(curated))

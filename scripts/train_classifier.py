@@ -91,7 +91,6 @@ def main(
     shards: list[Path],
     model: Path,
     experiment: str,
-    source: str,
     settings: dict[str, Any],
     seed: int,
     threads: int = 1,
@@ -104,7 +103,6 @@ def main(
         shards: the batches' shard folders.
         model: the folder to write.
         experiment: the experiment's name.
-        source: `phantom`, or another kind: phantoms have names that films of NIH have, too.
         settings: the experiment's, over the defaults of train_classifier.
         seed: of weights, order and augmentation.
         threads: of the CPU.
@@ -112,7 +110,7 @@ def main(
     on = nets.machine(threads)
     torch.manual_seed(seed)
     rows, labels = read_table(split), read_table(curated)
-    seen, found = look_up(rows, settings, source == "phantom")
+    seen, found = look_up(rows, settings, read_meta(curated)["labels_version"] == "phantom")
     films = Shards(shards, settings["view"], settings["size_px"])
     parts = []
     for name in ("train", "val"):

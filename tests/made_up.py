@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pandas as pd
 from PIL import Image
-from ribcage.leaks import certify, read_duplicates
-from ribcage.measures import RULES, Measures
-from score_metadata_baseline import main as score_baseline
 
 from describe_data import main as describe_data
+from ribcage.duplicates import read_duplicates
 from ribcage.findings import FINDINGS, NO_FINDING
+from ribcage.leaks import certify
+from ribcage.measures import RULES, Measures
 from ribcage.tables import read_table, write_table
+from score_metadata_baseline import main as score_baseline
 
 META = {"labels_version": "other", "source_sha256": "5" * 64}
 HOSTILE = "<img src=x onerror=alert(1)>\"'.png"
@@ -67,7 +68,7 @@ def describe(folder, **changes):
     )
     spared.to_csv(folder / "spared.csv", index=False)
     rows = read_table(split).assign(official=None)
-    found = certify("random", rows, table, read_duplicates(folder / "duplicates.csv"))
+    found = certify("random", rows, table, read_duplicates(folder / "duplicates.csv"), 0)
     (folder / "certificate.json").write_text(json.dumps(found))
     score_baseline(curated, split, folder / "baseline", "logistic")
     names = ["tables", "images", "measures", "duplicates", "curated", "dropped", "spared", "split"]
@@ -80,7 +81,6 @@ def describe(folder, **changes):
             "films": [folder / "films"],
             "description": folder / "data",
             "sheet": folder / "datasheet.md",
-            "kind": "local",
             "title": "A test",
             "thresholds": OFF,
             "extreme_films": 2,

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from conftest import png, write_archive
-from curate_images import main, read_list
+from curate_images import main
 from index_images import main as index_images
 from ribcage.errors import InputError
 from ribcage.measures import RULES
@@ -36,6 +36,7 @@ def curate(images, tables, tmp_path, **settings):
             "blacklists": ["rotated"],
             "undecodable": "refuse",
             "from_test": "keep",
+            "split_kind": "official",
             "quality": OFF,
             **settings,
         },
@@ -53,13 +54,6 @@ def test_listed_films_are_dropped_with_the_reason(images, tables, tmp_path):
 def test_no_list_drops_nothing(images, tables, tmp_path):
     kept, dropped = curate(images, tables, tmp_path, blacklists=[])
     assert len(kept) == 4 and dropped.empty and list(dropped.columns) == ["image", "reason"]
-
-
-def test_lists_have_no_header_and_may_lack_the_last_newline(tmp_path):
-    (tmp_path / "list.csv").write_text("a.png\r\nb.png\n\nc.png")
-    assert read_list(tmp_path / "list.csv") == ["a.png", "b.png", "c.png"]
-    (tmp_path / "empty.csv").write_text("")
-    assert read_list(tmp_path / "empty.csv") == []
 
 
 def test_a_name_on_a_list_that_the_table_lacks_is_no_matter(images, tables, tmp_path):
@@ -97,7 +91,8 @@ def test_the_official_test_set_stays_whole_unless_told(images, tables, tmp_path)
     assert len(kept) == 4 and dropped.empty
     spared = pd.read_csv(tmp_path / "spared.csv")
     assert spared.to_numpy().tolist() == [[NAMES[1], "on the list rotated"]]
-    kept, dropped = curate(images, tables, tmp_path, from_test="drop")
+    for change in ({"from_test": "drop"}, {"split_kind": "random"}):
+        kept, dropped = curate(images, tables, tmp_path, **change)
     assert len(kept) == 3 and dropped["image"].tolist() == [NAMES[1]]
     assert pd.read_csv(tmp_path / "spared.csv").empty
 

@@ -141,7 +141,7 @@ def test_a_patient_on_both_lists_is_refused(curated, lists, tmp_path):
     (lists / "test_list.txt").write_text("\n".join(n for n in names if n != moved))
     with (lists / "train_val_list.txt").open("a") as file:
         file.write("\n" + moved)
-    with pytest.raises(InputError, match="and test share 1 patients; correct the"):
+    with pytest.raises(InputError, match="and test share 1 patient; correct the"):
         split(curated, lists, tmp_path, "official")
     assert not (tmp_path / "s.parquet").exists() and not (tmp_path / "certificate.json").exists()
 

@@ -77,12 +77,12 @@ def data(tmp_path):
     return tmp_path, toy(tmp_path)
 
 
-def train(data, name="model", seed=1, source="phantom", **changes):
+def train(data, name="model", seed=1, **changes):
     folder, batches = data
     model = folder / name
     settings = {**SETTINGS, **changes}
     tables = folder / "curated.parquet", folder / "split.parquet"
-    main(*tables, batches, model, "toy", source, settings, seed)
+    main(*tables, batches, model, "toy", settings, seed)
     return model
 
 
@@ -158,8 +158,10 @@ def test_weights_go_on_from_a_model_that_knows_what_it_saw(data):
     with pytest.raises(InputError, match=r"40 train films, 10 val films .* to flag"):
         train(data, "third", init=weights)
     assert not (folder / "third").exists()
-    # The same names, but films of NIH now: the first model has seen phantoms.
-    third = train(data, "third", init=weights, source="nih")
+    # The same names, but phantoms now: the first model has seen films.
+    curated = pd.read_parquet(folder / "curated.parquet")
+    write_table(curated, folder / "curated.parquet", META | {"labels_version": "phantom"})
+    third = train(data, "third", init=weights)
     assert json.loads((third / "config.json").read_text())["seen"]["val"] == 0
     seen = contamination.seen_by(str(third / "weights.safetensors"), "beside")
     assert len(seen.films) == 100 and not seen.also

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 
 from ribcage.errors import InputError
+from ribcage.lists import OFFICIAL_TEST
 
 RECORD = "seen.parquet"
 DIGEST = "seen_sha256"
@@ -29,7 +30,6 @@ NIH_NAME = re.compile(r"\d{8}_\d{3}")
 NOT_SEEN, NOT_SEEN_OF_OFFICIAL_TEST = 22_433, 5_213
 """The test set of the split that arnoweng, zoogzog and jrzech share, of NIH's 112,120 films and of
 the official test's 25,596, counted from their lists; the other 89,687 were in train or val."""
-OFFICIAL_TEST = 25_596
 NOT_BY_NAME = frozenset(("unknown", "official_train_val", "chexnet_reproduction"))
 MAX_LIST_BYTES = 64 << 20
 

@@ -1,18 +1,16 @@
 """What is counted of a data set before any network sees it, for the page and the datasheet."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ribcage.audit import audit
+from ribcage.audit import FILMS_A_PATIENT, SIDES, audit
 from ribcage.films import ABSENT
 from ribcage.findings import FINDINGS, NO_FINDING
 
 Facts = dict[str, Any]
 SPLITS = ("train", "val", "test")
-FILMS_A_PATIENT = ((1, 1), (2, 2), (3, 4), (5, 9), (10, 19), (20, 49), (50, 99), (100, 10**9))
 QUANTILES = (0, 0.01, 0.05, 0.5, 0.95, 0.99, 1)
 BINS = 40
 """Of the histogram of a measure, between its 0.1 % and 99.9 % quantiles."""
@@ -36,30 +34,18 @@ PUBLISHED = (
 """What is published of NIH's table v2020 and its two lists."""
 
 
-def read_list(path: Path) -> set[str]:
-    """The names on a list of films, one a line; none where there is no such list."""
-    return set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
-
-
-def official_side(images: pd.Series, tables: Path) -> pd.Series:
-    """`train_val` or `test` of the source's own lists for each film, or None."""
-    listed = dict.fromkeys(read_list(tables / "train_val_list.txt"), "train_val")
-    listed |= dict.fromkeys(read_list(tables / "test_list.txt"), "test")
-    return images.map(listed)
-
-
 def against_published(indexed: pd.DataFrame) -> list[dict[str, Any]]:
     """Recount what is published of NIH's full table.
 
     Args:
-        indexed: every row of the table, with `side` of the official lists.
+        indexed: every row of the table, with `list`, the official list that names it.
 
     Returns:
         what, published and here, in the order of `PUBLISHED`.
     """
     first = indexed.drop_duplicates("patient")
-    sides = {name: indexed[indexed["side"] == name] for name in ("train_val", "test")}
-    patients = {name: set(part["patient"]) for name, part in sides.items()}
+    lists = {name: indexed[indexed["list"] == name] for name in ("train_val", "test")}
+    patients = {name: set(part["patient"]) for name, part in lists.items()}
     here = {
         "films": len(indexed),
         "patients": len(first),
@@ -70,7 +56,7 @@ def against_published(indexed: pd.DataFrame) -> list[dict[str, Any]]:
         "patients on both lists": len(patients["train_val"] & patients["test"]),
         "Pneumonia in all": int(indexed["Pneumonia"].sum()),
     }
-    for name, part in sides.items():
+    for name, part in lists.items():
         here[f"films on the list {name}"] = len(part)
         here[f"patients on the list {name}"] = len(patients[name])
         here[f"Hernia on the list {name}"] = int(part["Hernia"].sum())
@@ -110,12 +96,14 @@ def _findings(indexed: pd.DataFrame, used: pd.DataFrame) -> Facts:
 def _people(used: pd.DataFrame) -> Facts:
     """Patients by films and by age: each once, at the age of the first film."""
     films = used["patient"].value_counts()
+    ends = (*FILMS_A_PATIENT[1:], None)
+    counts, _ = np.histogram(films, [*FILMS_A_PATIENT, np.inf])
     first = used.sort_values(["patient", "age_years"], kind="stable").drop_duplicates("patient")
     decade = (first["age_years"] // 10).clip(upper=9)
     return {
         "films": [
-            {"from": low, "to": high, "patients": int(films.between(low, high).sum())}
-            for low, high in FILMS_A_PATIENT
+            {"from": low, "to": None if high is None else high - 1, "patients": int(count)}
+            for low, high, count in zip(FILMS_A_PATIENT, ends, counts, strict=True)
         ],
         "most_films": int(films.max()),
         "ages": [
@@ -170,25 +158,36 @@ def _duplicates(pairs: pd.DataFrame, indexed: pd.DataFrame) -> Facts:
 
 
 def audits(
-    indexed: pd.DataFrame, blacklists: dict[str, set[str]], dropped: pd.DataFrame
+    indexed: pd.DataFrame,
+    blacklists: dict[str, set[str]],
+    dropped: pd.DataFrame,
+    spared: pd.DataFrame,
 ) -> list[Facts]:
     """The audit of each list, of all of them together, and of what was dropped in the end.
 
     Args:
-        indexed: every row of the table, with `side`.
+        indexed: every row of the table, with `list` and `split`.
         blacklists: names of films by list, whether they were applied or not.
         dropped: image, reason.
+        spared: image, reason.
+
+    Returns:
+        What `audit` finds, with `name`, `listed` (films on the list, of the table or not) and
+        `done`, whether these films are gone.
     """
     lists = dict(blacklists)
     if len(lists) > 1:
         lists = {"all lists together": set().union(*lists.values()), **lists}
-    # An archive that was not fetched says nothing of its films.
-    lists["dropped in this run"] = set(dropped["image"][dropped["reason"] != ABSENT])
     found = []
     for name, images in lists.items():
         named = indexed["image"].isin(images).to_numpy(bool)
-        found.append({"name": name, "listed": len(images), **audit(indexed, named)})
-    return found
+        head = {"name": name, "listed": len(images), "done": False}
+        found.append({**head, **audit(indexed, named)})
+    # An archive that was not fetched says nothing of its films.
+    gone = set(dropped["image"][dropped["reason"] != ABSENT])
+    named = indexed["image"].isin(gone).to_numpy(bool)
+    head = {"name": "dropped in this run", "listed": len(gone), "done": True}
+    return [*found, {**head, **audit(indexed, named, SIDES if len(spared) else ())}]
 
 
 def describe(
@@ -204,7 +203,8 @@ def describe(
     """Count everything that the data section and the datasheet say.
 
     Args:
-        indexed: every row of the data table, with `side` of the official lists (None without).
+        indexed: every row of the data table, with `list` (the official list that names it, or
+            None) and `split` (its patient's side, or None).
         used: the curated rows, with `split`.
         measures: a row a decoded film.
         pairs: of duplicates: image, other, distance_bits, same_pixels.
@@ -216,7 +216,7 @@ def describe(
     labels = used[list(FINDINGS)].to_numpy(int)
     many = labels.sum(axis=1)
     of_split = used["split"].to_numpy()
-    full = meta["labels_version"] == "v2020" and indexed["side"].notna().all()
+    full = meta["labels_version"] == "v2020" and indexed["list"].notna().all()
     return {
         **meta,
         "indexed": {"films": len(indexed), "patients": int(indexed["patient"].nunique())},
@@ -235,7 +235,7 @@ def describe(
         "duplicates": _duplicates(pairs, indexed),
         "dropped": _reasons(dropped),
         "spared": _reasons(spared),
-        "audits": audits(indexed, blacklists, dropped),
+        "audits": audits(indexed, blacklists, dropped, spared),
     }
 
 

@@ -1,40 +1,29 @@
 """The leakage certificate: what the sides of a split share, whatever made the split."""
 
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ribcage.duplicates import are_cut
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
+from ribcage.lists import OFFICIAL_TEST
 from ribcage.tables import labels_of
+from ribcage.words import plural
 
 SIDES = ("train", "val", "test")
 VIEWS = ("PA", "AP")
-PAIR_COLUMNS = ("image", "other", "distance_bits", "same_pixels")
 
 Certificate = dict[str, Any]
 
 
-def read_duplicates(path: Path) -> pd.DataFrame:
-    """Read the pairs of equal and nearly equal films.
-
-    Returns:
-        image, other, distance_bits (of 64), same_pixels (bool).
-
-    Raises:
-        InputError: a column is missing.
-    """
-    pairs = pd.read_csv(path, dtype={"image": str, "other": str}, keep_default_na=False)
-    missing = [name for name in PAIR_COLUMNS if name not in pairs.columns]
-    if missing:
-        raise InputError(f"{path}: column {missing[0]} is missing; make find_duplicates again")
-    return pairs.assign(same_pixels=pairs["same_pixels"].astype(str).eq("True"))
-
-
 def certify(
-    kind: str, split: pd.DataFrame, curated: pd.DataFrame, duplicates: pd.DataFrame
+    kind: str,
+    split: pd.DataFrame,
+    curated: pd.DataFrame,
+    duplicates: pd.DataFrame,
+    on_test_list: int,
 ) -> Certificate:
     """Say what the sides of a split share, and how they differ.
 
@@ -44,13 +33,16 @@ def certify(
         curated: the kept images: image, patient, view_position, width_px (0 where there was no
             film to decode), and the findings. Patients are counted by the ID that stands here.
         duplicates: as from `read_duplicates`.
+        on_test_list: films on the source's own test list, whether they were kept or not.
 
     Returns:
         kind; leaky; films and patients by side; by two sides: patients and films on both, pairs
-        of films with the same pixels and of other near duplicates, one film on each; how many
-        films were compared for that; the share of each finding by side and its ratio test / train
-        (null where train has none); the share of each view by side; where the films of the
-        official test list are; and a verdict in one sentence. Shares are in [0, 1].
+        of films with the same pixels and of other near duplicates, one film on each, and films
+        with such a twin on the other side; how many films were compared for that, and whether
+        there may be more pairs than are counted (`at_least`); the share of each finding by side
+        and its ratio test / train (null where train has none); the share of each view by side;
+        where the films of the official test list are, and whether test is NIH's, whole; and a
+        verdict in one sentence. Shares are in [0, 1].
 
     Raises:
         InputError: the split names an image that is not among the curated.
@@ -61,20 +53,21 @@ def certify(
         raise InputError(f"split.parquet: {lost} is not among the curated images")
     sides = {name: table[table["split"] == name] for name in SIDES}
     pairs = _pairs(sides, duplicates)
-    shared = any(pair["patients"] or pair["films"] for pair in pairs)
+    shares = any(pair["patients"] or pair["films"] for pair in pairs)
     found: Certificate = {
         "kind": kind,
-        "leaky": shared or kind.startswith("leaky"),
+        "leaky": shares or kind.startswith("leaky"),
         "films": {name: len(part) for name, part in sides.items()},
         "patients": {name: int(part["patient"].nunique()) for name, part in sides.items()},
         "pairs": pairs,
         "films_compared": int((table["width_px"] > 0).sum()),
+        "at_least": are_cut(duplicates),
         "prevalence": _prevalence(sides),
         "views": {
             name: {view: _share(part["view_position"] == view) for view in VIEWS}
             for name, part in sides.items()
         },
-        "official_test": _official_test(split),
+        "official_test": _official_test(split, on_test_list),
     }
     return {**found, "verdict": _verdict(found)}
 
@@ -90,18 +83,20 @@ def _pairs(sides: dict[str, pd.DataFrame], duplicates: pd.DataFrame) -> list[dic
     for one, other in combinations(SIDES, 2):
         first, second = films[one], films[other]
         across = [
-            same
+            (image, twin, same)
             for image, twin, same in twins
             if (image in first and twin in second) or (image in second and twin in first)
         ]
+        same_pixels = sum(same for _, _, same in across)
         pairs.append(
             {
                 "one": one,
                 "other": other,
                 "patients": len(patients[one] & patients[other]),
                 "films": len(first & second),
-                "same_pixels": sum(across),
-                "near_duplicates": len(across) - sum(across),
+                "same_pixels": same_pixels,
+                "near_duplicates": len(across) - same_pixels,
+                "films_with_twin": len({name for pair in across for name in pair[:2]}),
             }
         )
     return pairs
@@ -122,26 +117,30 @@ def _share(chosen: pd.Series) -> float | None:
     return round(float(chosen.mean()), 6) if len(chosen) else None
 
 
-def _official_test(split: pd.DataFrame) -> dict[str, int] | None:
+def _official_test(split: pd.DataFrame, listed: int) -> dict[str, int | bool] | None:
     """Where the films of the official test list went; null without official lists."""
-    if split["official"].isna().all():
+    if not listed:
         return None
     at = split["split"][split["official"] == "test"].value_counts()
-    return {"listed": int(at.sum()), **{name: int(at.get(name, 0)) for name in SIDES}}
+    sides = {name: int(at.get(name, 0)) for name in SIDES}
+    test = int((split["split"] == "test").sum())
+    return {"listed": listed, **sides, "whole": test == sides["test"] == OFFICIAL_TEST}
 
 
 def _verdict(found: Certificate) -> str:
-    pairs = found["pairs"]
-    same, near = (sum(pair[key] for pair in pairs) for key in ("same_pixels", "near_duplicates"))
+    same, near = (sum(p[key] for p in found["pairs"]) for key in ("same_pixels", "near_duplicates"))
+    more = "at least " if found["at_least"] else ""
     looked = (
-        f"of {found['films_compared']:,} films that were compared, {same:,} pairs with the same "
-        f"pixels and {near:,} other near-duplicate pairs lie on two sides"
+        f"among {plural(found['films_compared'], 'film')} that were compared, {more}"
+        f"{plural(same, 'pair')} with the same pixels and "
+        f"{plural(near, 'other near-duplicate pair')} "
+        f"{'lies' if same + near == 1 else 'lie'} on two sides"
         if found["films_compared"]
         else "no film was decoded, so that duplicates were not looked for"
     )
-    if any(pair["patients"] or pair["films"] for pair in pairs):
+    if shared(found):
         return (
-            f"THIS SPLIT LEAKS: {_shared(found)}, so that its scores are too high and prove "
+            f"THIS SPLIT LEAKS: {shared(found)}, so that its scores are too high and prove "
             f"nothing of new patients; {looked}."
         )
     if found["leaky"]:
@@ -149,10 +148,11 @@ def _verdict(found: Certificate) -> str:
     return f"No patient and no film is on two sides; {looked}."
 
 
-def _shared(found: Certificate) -> str:
+def shared(found: Certificate) -> str:
+    """What the sides share, in words; empty where they share no patient and no film."""
     told = [
-        f"{pair['one']} and {pair['other']} share {pair['patients']:,} patients"
-        + (f" and {pair['films']:,} films" if pair["films"] else "")
+        f"{pair['one']} and {pair['other']} share {plural(pair['patients'], 'patient')}"
+        + (f" and {plural(pair['films'], 'film')}" if pair["films"] else "")
         for pair in found["pairs"]
         if pair["patients"] or pair["films"]
     ]
@@ -165,8 +165,8 @@ def refuse(found: Certificate) -> None:
     Raises:
         InputError: with how many, and between which sides.
     """
-    if any(pair["patients"] or pair["films"] for pair in found["pairs"]):
+    if shared(found):
         raise InputError(
-            f"split_patients: {_shared(found)}; correct the official lists, set "
+            f"split_patients: {shared(found)}; correct the official lists, set "
             "split_patients.kind to random, or leaky_by_image to see what such a leak does"
         )

@@ -17,6 +17,7 @@ from ribcage import lungs, nets
 from ribcage.disguise import Disguise
 from ribcage.errors import InputError
 from ribcage.films import decode, read_batch
+from ribcage.lists import OFFICIAL_LISTS, read_list
 from ribcage.schedules import shuffled
 
 Choice = list[tuple[int, int]]
@@ -60,9 +61,9 @@ def read_pairs(share: Path, names: set[str], size_px: int) -> Pairs:
 
 def names_on(share: Path, side: str, at_most: int, rng: np.random.Generator) -> set[str]:
     """Draw films from an official list, without those on a blacklist."""
-    named = set((share / f"{side}_list.txt").read_text(encoding="utf-8").split())
+    named = set(read_list(share / OFFICIAL_LISTS[side]))
     for path in (share / "blacklists").glob("*.csv"):
-        named -= set(path.read_text(encoding="utf-8").split())
+        named -= set(read_list(path))
     chosen = sorted(named)
     rng.shuffle(chosen)
     return set(chosen[:at_most])

@@ -11,8 +11,18 @@ from ribcage.findings import FINDINGS, NO_FINDING
 from ribcage.report.bars import Bars, bars, pyramid
 from ribcage.report.charts import Line, chart
 from ribcage.report.pictures import file_uri
-from ribcage.report.sections import Table, percent, plural
+from ribcage.report.sections import Table
+from ribcage.words import percent, plural
 
+VERSIONS = {
+    "2017-09-26": "first release of September 2017",
+    "2017-11-22": "update of November 2017, whose labels are those of 2020",
+    "v2020": "version of 2020",
+}
+FOREIGN = {
+    "phantom": "The films are phantoms, drawn by the pipeline.",
+    "other": "The table is none of NIH's.",
+}
 MEASURE_NAMES = {
     "mean_grey": ("mean grey", "mean grey, 0 black to 255 white"),
     "sd_grey": ("spread of greys", "standard deviation of the greys"),
@@ -62,18 +72,19 @@ def data(facts: Facts, folder: Path) -> dict[str, Any]:
 
 def version(facts: Facts) -> str:
     """Which version of NIH's table this is, in a sentence."""
-    known = {
-        "2017-09-26": "The labels are NIH's first release of September 2017, which lacks 188 labels "
-        "on 181 test films: scores for Pneumonia and Mass do not compare with later ones.",
-        "2017-11-22": "The labels are NIH's update of November 2017, the same as those of 2020.",
-        "v2020": "The table is NIH's version of 2020.",
-        "phantom": "The films are phantoms, drawn by the pipeline.",
-        "other": "The table is none of NIH's.",
-    }
     told = facts["labels_version"]
-    if told in known:
-        return known[told]
-    return f"The table is {told.replace('part of', 'a part of NIH’s, version')}."
+    if told in FOREIGN:
+        return FOREIGN[told]
+    part = told.startswith("part of ")
+    whose = "The table is a part of" if part else "The table is"
+    names = told.removeprefix("part of ").split(" or ")
+    sentence = f"{whose} NIH's {' or '.join(VERSIONS[name] for name in names)}."
+    if names == ["2017-09-26"]:
+        sentence += (
+            " It lacks 188 labels on 181 test films that were added in November 2017, 78 of them "
+            "Pneumonia: scores do not compare with later ones."
+        )
+    return sentence
 
 
 def _splits(sides: Facts) -> Table:
@@ -92,7 +103,15 @@ def _splits(sides: Facts) -> Table:
                 percent(side["no_finding"], side["films"]),
             ]
         )
-    header = ["split", "films", "patients", "AP", "women", "age: median (5–95 %)", NO_FINDING]
+    header = [
+        "split",
+        "films",
+        "patients",
+        "AP, % of films",
+        "women, % of films",
+        "age at a film: median (5–95 %)",
+        f"{NO_FINDING}, % of films",
+    ]
     return Table(header, rows, sums=("all",))
 
 
@@ -138,12 +157,7 @@ def _charts(facts: Facts) -> list[dict[str, Any]]:
         )
         for number, name in enumerate(SPLITS)
     ]
-    counts = [
-        f"{row['from']}" if row["from"] == row["to"]
-        else f"{row['from']}+" if row["to"] > 10**6
-        else f"{row['from']}–{row['to']}"
-        for row in people["films"]
-    ]  # fmt: skip
+    counts = [_span(row["from"], row["to"]) for row in people["films"]]
     decades = [f"{row['from']}–{row['from'] + 9}" for row in people["ages"][:-1]]
     decades.append(f"{people['ages'][-1]['from']}+")
     women, men = (Bars(n, [row[s] for row in people["ages"]], f"f{k}")
@@ -165,6 +179,13 @@ def _charts(facts: Facts) -> list[dict[str, Any]]:
         ),
     ]  # fmt: skip
     return [{"chart": drawn, "caption": caption} for drawn, caption in found]
+
+
+def _span(first: int, last: int | None) -> str:
+    """`1`, `3–4`, `100+`."""
+    if last is None:
+        return f"{first}+"
+    return f"{first}" if first == last else f"{first}–{last}"
 
 
 def _together(facts: Facts) -> dict[str, Any]:

@@ -4,13 +4,14 @@ Its seven parts are those of "Datasheets for Datasets" (Gebru et al., Communicat
 2021); the questions are put in our own words. Figures are those of this run.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from ribcage.description import SPLITS, Facts
 from ribcage.findings import FINDINGS, NO_FINDING
 from ribcage.report.data import version
-from ribcage.report.sections import percent, plural
+from ribcage.words import percent, plural
 
 Answers = list[tuple[str, str]]
 UNKNOWN = "Not known to the pipeline; whoever brought the films should answer here."
@@ -28,7 +29,7 @@ def datasheet(facts: Facts) -> list[Part]:
     """Answer every question from the facts of this run.
 
     Args:
-        facts: of describe_data; `kind` says whose films these are.
+        facts: of describe_data; `labels_version` says whose films these are.
     """
     answers: tuple[tuple[str, Callable[[Facts], Answers]], ...] = (
         ("Motivation", _motivation),
@@ -175,15 +176,27 @@ def _cleaning(facts: Facts) -> Answers:
     return [
         (
             "What was done to the films?",
-            "NIH shrank the original films to 1024 x 1024 px and 8 bits of grey. Ribcage decodes them, "
-            "finds the lungs, and cuts and shrinks copies; the films themselves stay as they are."
-            if of_nih(facts)
-            else "Ribcage decodes them, finds the lungs, and cuts and shrinks copies.",
+            (
+                "NIH shrank the original films to 1024 x 1024 px and 8 bits of grey. "
+                if of_nih(facts)
+                else ""
+            )
+            + (
+                "Ribcage decodes and measures them and, before training, finds the lungs, cuts and "
+                "shrinks copies; the films themselves stay as they are."
+                if facts["decoded"]
+                else "In this run nothing: it is on the tables alone."
+            ),
         ),
         (
             "What was left out?",
-            f"{plural(dropped, 'film')} ({reasons}). {plural(spared, 'film')} that a list or rule names "
-            "stay in the official test set. data/interim/dropped.csv and spared.csv name each of them.",
+            f"{plural(dropped, 'film')} ({reasons}). "
+            + (
+                f"{plural(spared, 'film')} that a list or rule names stay in the official test set. "
+                if spared
+                else ""
+            )
+            + "data/interim/dropped.csv and spared.csv name each of them.",
         ),
         (
             "Whom does that concern?",
@@ -270,7 +283,6 @@ def markdown(parts: list[Part], title: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text in which Markdown finds no markup."""
-    for sign in "\\`*[]<>|":
-        text = text.replace(sign, f"\\{sign}")
-    return text
+    """Text on one line in which Markdown finds no markup, entity or heading."""
+    line = " ".join(text.split())
+    return re.sub(r"([\\`*_\[\]<>|&#])", r"\\\1", line)

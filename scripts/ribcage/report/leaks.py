@@ -2,15 +2,22 @@
 
 from typing import Any
 
-from ribcage.audit import outstanding
+from ribcage.audit import ADULTS, outstanding
 from ribcage.description import SPLITS, Facts
 from ribcage.findings import FINDINGS
-from ribcage.report.sections import FEW_PATIENTS, Table, percent, plural
+from ribcage.lists import OFFICIAL_TEST
+from ribcage.report.sections import FEW_PATIENTS, Table, scored, withheld
+from ribcage.words import percent, plural
 
-CALLED = {"age in years": "ages {}", "view": "{} films", "side": "{} films"}
+CALLED = {
+    "age in years": "ages {}",
+    "view": "{} films",
+    "official list": "the list {}",
+    "side of the split": "{} patients",
+}
 """How a group is called in a sentence, by its kind; others by their own names."""
 MOST_GROUPS = 2
-"""Groups of one kind (age, sex, ...) that a sentence names."""
+"""Groups of one kind that a sentence names; of ages it names all."""
 BREAK = 0.2
 """A prevalence in test that differs from train's by this share and more is said."""
 
@@ -42,33 +49,6 @@ def curation(facts: Facts) -> dict[str, Any]:
 
 
 def _audit(found: Facts) -> dict[str, Any]:
-    by_kind: dict[str, list[Facts]] = {}
-    for row in outstanding(found):
-        by_kind.setdefault(row["kind"], []).append(row)
-    loud = [row for rows in by_kind.values() for row in rows[:MOST_GROUPS]]
-    adults = [
-        r for r in found["groups"] if r["kind"] == "age in years" and r["group"].startswith("40")
-    ]
-    sentence = (
-        f"{plural(found['named'], 'film')} of {plural(found['patients_named'], 'patient')}, "
-        f"{percent(found['named'], found['films'])} of all"
-        f"; {plural(found['patients_whole'], 'patient')} would vanish whole. "
-    )
-    if loud:
-        parts = [
-            f"{CALLED.get(row['kind'], '{}').format(row['group'])} "
-            f"{percent(row['named'], row['films'])} ({row['named']:,} of {row['films']:,})"
-            for row in loud
-        ]
-        sentence += f"It takes some groups far more than others: {'; '.join(parts)}"
-        sentence += (
-            f". Of films at ages {adults[0]['group']} it takes "
-            f"{percent(adults[0]['named'], adults[0]['films'])}."
-            if adults and adults[0] not in loud
-            else "."
-        )
-    else:
-        sentence += "No group stands out."
     rows = [
         [
             f"{row['kind']}: {row['group']}",
@@ -76,18 +56,60 @@ def _audit(found: Facts) -> dict[str, Any]:
             f"{row['named']:,}",
             percent(row["named"], row["films"]),
             percent(row["others"], 1),
-            "–" if row["ratio"] is None else f"{row['ratio']:.1f}",
+            *("–" if row[name] is None else f"{row[name]:.1f}" for name in ("ratio", "same_view")),
             f"{row['patients_whole']:,}",
             "stands out" if row["stands_out"] else "",
         ]
         for row in found["groups"]
     ]
-    header = ["group", "films", "named", "share", "of all others", "times as many", "patients that vanish", ""]  # fmt: skip
+    header = [
+        "group",
+        "films",
+        "named",
+        "share",
+        "of all others",
+        "times as many",
+        "the same, among films of the same views",
+        "patients that vanish",
+        "",
+    ]
     return {
         "name": found["name"],
-        "sentence": sentence,
-        "table": Table(header, rows, (0, 7)),
+        "sentence": " ".join(_whom(found)),
+        "table": Table(header, rows, (0, 8)),
     }
+
+
+def _whom(found: Facts) -> list[str]:
+    """Sentences on how many films and patients are named, and which groups far more than others."""
+    vanish = "vanished" if found["done"] else "would vanish"
+    told = [
+        f"{plural(found['named'], 'film')} of {plural(found['patients_named'], 'patient')}, "
+        f"{percent(found['named'], found['films'])} of all; "
+        f"{plural(found['patients_whole'], 'patient')} {vanish} whole."
+    ]
+    loud: dict[str, list[Facts]] = {}
+    for row in outstanding(found):
+        loud.setdefault(row["kind"], []).append(row)
+    if not loud:
+        return [*told, "No group stands out."]
+    parts = []
+    for kind, rows in loud.items():
+        shown = rows if kind == "age in years" else rows[:MOST_GROUPS]
+        parts += [
+            f"{CALLED.get(kind, '{}').format(row['group'])} {percent(row['named'], row['films'])} "
+            f"({row['named']:,} of {row['films']:,})"
+            for row in shown
+        ]
+        if len(rows) > len(shown):
+            parts.append(f"and {len(rows) - len(shown)} more of that kind")
+    told.append(f"Some groups are taken far more than others: {'; '.join(parts)}.")
+    told += [
+        f"Of the films of adults, it is {percent(row['named'], row['films'])}."
+        for row in found["groups"]
+        if row["group"] == ADULTS and "age in years" in loud
+    ]
+    return told
 
 
 def leaks(certificate: Facts, duplicates: Facts, seen: list[Facts]) -> dict[str, Any]:
@@ -101,10 +123,10 @@ def leaks(certificate: Facts, duplicates: Facts, seen: list[Facts]) -> dict[str,
     pairs = [
         [f"{row['one']} and {row['other']}", *(f"{row[k]:,}" for k in ("patients", "films"))]
         + [f"{row[k]:,}" if certificate["films_compared"] else "not looked at"
-           for k in ("same_pixels", "near_duplicates")]
+           for k in ("same_pixels", "near_duplicates", "films_with_twin")]
         for row in certificate["pairs"]
     ]  # fmt: skip
-    header = ["sides", "shared patients", "shared films", "pairs with the same pixels", "near-duplicate pairs"]  # fmt: skip
+    header = ["sides", "shared patients", "shared films", "pairs with the same pixels", "near-duplicate pairs", "films with a twin on the other side"]  # fmt: skip
     return {
         "sentence": certificate["verdict"],
         "leaky": certificate["leaky"],
@@ -177,40 +199,45 @@ def _official(found: Facts | None) -> str:
     if found is None:
         return "The source has no official test list."
     where = ", ".join(f"{found[name]:,} in {name}" for name in SPLITS)
-    ends = (
-        "the test set is the official one"
-        if found["test"] == found["listed"]
-        else "scores do not compare with published ones on the official test set"
-    )
-    return f"Of {plural(found['listed'], 'film')} on the official test list, {where}: {ends}."
+    if found["whole"]:
+        ends = "test is NIH's official test set, whole"
+    elif found["listed"] == OFFICIAL_TEST:
+        ends = "test is not NIH's official test set, and scores do not compare with those on it"
+    else:
+        ends = (
+            f"it is not NIH's list of {OFFICIAL_TEST:,} films, and scores do not compare with "
+            "those on that"
+        )
+    return f"Of {plural(found['listed'], 'film')} on the source's test list, {where}: {ends}."
 
 
 def baseline(metrics: Facts) -> dict[str, Any]:
     """What view, age, sex and follow-up give without looking at the film."""
     test = metrics["splits"]["test"]
-    values = {
-        f: test[f]["auroc"]["value"]
-        for f in FINDINGS
-        if test[f]["auroc"]["value"] is not None and test[f]["auroc"]["patients"] >= FEW_PATIENTS
-    }
+    judged = {f: test[f]["auroc"]["value"] for f in FINDINGS if not withheld(test[f]["auroc"])}
     macro = test["macro"]["auroc"]
-    mean = "undefined" if macro["value"] is None else f"{macro['value']:.3f}"
-    best = max(values, key=lambda f: values[f], default=None)
-    more = f"; {best} is told best ({values[best]:.3f})" if best else ""
+    who = (
+        f"A {metrics['model']} model that never looks at a film and knows only view position, sex, "
+        "age and follow-up number"
+    )
+    if judged:
+        best = max(judged, key=lambda f: judged[f])
+        sentence = (
+            f"{who} reaches a macro AUROC of {macro['value']:.3f} on the test films, over "
+            f"{macro['findings']} of {len(FINDINGS)} findings (0.5 is chance); it tells {best} "
+            f"best ({judged[best]:.3f}). A network must be judged by what it adds to that."
+        )
+    else:
+        sentence = f"{who} cannot be judged: each finding is on fewer than {FEW_PATIENTS} patients in test."
+    if metrics["not_fitted"]:
+        sentence += f" Never or always there in train, and so not learnt: {', '.join(metrics['not_fitted'])}."
     rows = [
         [
             name,
-            f"{test[name]['auroc']['positives']:,}",
-            "undefined" if test[name]["auroc"]["value"] is None else f"{test[name]['auroc']['value']:.3f}",
-            "undefined" if test[name]["ap"]["value"] is None else f"{test[name]['ap']['value']:.3f}",
+            "" if name == "macro" else f"{test[name]['auroc']['positives']:,}",
+            *(scored(test[name][metric], name) for metric in ("auroc", "ap")),
         ]
         for name in (*FINDINGS, "macro", "micro")
-    ]  # fmt: skip
-    return {
-        "sentence": f"A {metrics['model']} model that never looks at a film and knows only "
-        f"view position, sex, age and follow-up number reaches a macro AUROC of {mean} on the test films{more}. "
-        "A network must be judged by what it adds to that.",
-        "table": Table(
-            ["finding", "positives", "AUROC", "average precision"], rows, sums=("macro", "micro")
-        ),
-    }
+    ]
+    header = ["finding", "positives", "AUROC", "average precision"]
+    return {"sentence": sentence, "table": Table(header, rows, sums=("macro", "micro"))}

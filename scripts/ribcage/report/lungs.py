@@ -12,7 +12,8 @@ from ribcage.boxes import ENOUGH
 from ribcage.findings import FINDINGS
 from ribcage.report import pictures
 from ribcage.report.charts import Line, chart
-from ribcage.report.sections import Table, percent, plural
+from ribcage.report.sections import Table
+from ribcage.words import percent, plural
 
 METHODS = {
     "unet": "the network, film and mirror image",

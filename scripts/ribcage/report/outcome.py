@@ -6,19 +6,11 @@ import numpy as np
 
 from ribcage.findings import FINDINGS
 from ribcage.report.charts import Line, chart
-from ribcage.report.sections import FEW_PATIENTS, Table, plural
+from ribcage.report.sections import FEW_PATIENTS, Table, scored
+from ribcage.words import plural
 
 Experiment = dict[str, Any]
 DIAGONAL = np.array([0.0, 1.0])
-
-
-def scored(row: dict[str, Any]) -> str:
-    """A metric as it is to be read: withheld where too few patients stand behind it."""
-    if row["value"] is None:
-        return "undefined"
-    if row["patients"] < FEW_PATIENTS:
-        return f"too few: {row['patients']} patients"
-    return f"{row['value']:.3f}"
 
 
 def few(scores: dict[str, Any]) -> list[str]:
@@ -208,8 +200,7 @@ def _by_finding(experiments: list[Experiment], baseline: dict[str, Any], metric:
         judged = [e["metrics"]["splits"]["test"] for e in experiments]
         for scores in (baseline, *judged):
             held = scores[name][metric]
-            value = "undefined" if held["value"] is None else f"{held['value']:.3f}"
-            row.append(value if name in ("macro", "micro") else scored(held))
+            row.append(scored(held, name))
         rows.append(row)
     header = ["finding", "positives", "negatives", "patients"]
     header += ["prevalence"] if metric == "ap" else []

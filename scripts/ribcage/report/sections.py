@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ribcage.report.charts import Line, chart
+from ribcage.words import plural
 
 FEW_PATIENTS = 20
 """Under so many patients with a finding, its AUROC is mostly chance."""
@@ -28,17 +29,23 @@ class Table:
     sums: tuple[str, ...] = field(default=())
 
 
-def percent(part: float, whole: float) -> str:
-    """A share as a percentage with one digit, or two that count if it is tiny; a dash of nothing."""
-    if not whole:
-        return "–"
-    share = 100 * part / whole
-    return f"{share:.2g} %" if 0 < share < 0.1 else f"{share:.1f} %"
+def withheld(row: dict[str, Any]) -> bool:
+    """Whether a finding's metric means nothing: undefined, or with too few patients behind it."""
+    return row["value"] is None or row["patients"] < FEW_PATIENTS
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 film`, `2,000 films`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def scored(row: dict[str, Any], name: str) -> str:
+    """A metric as it is to be read: withheld where too few patients stand behind it.
+
+    Args:
+        row: value and patients.
+        name: the finding, or macro or micro, which are not withheld.
+    """
+    if row["value"] is None:
+        return "undefined"
+    if name not in ("macro", "micro") and withheld(row):
+        return f"too few: {row['patients']} patients"
+    return f"{row['value']:.3f}"
 
 
 def training(models: list[dict[str, Any]]) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from typing import Any
 
 from ribcage.report.outcome import Experiment
-from ribcage.report.sections import Table, plural
+from ribcage.report.sections import Table
 from ribcage.shortcuts import LEAST, Pair
+from ribcage.words import plural
 
 GOES_WITH = 0.60
 """A mark goes with a finding where its AUROC as a prediction is this, or 1 minus this."""
