@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ribcage.engine import step, store
 from ribcage.errors import InputError
-from ribcage.fetch import check_room, fetch
+from ribcage.fetch import check_room, download
 from ribcage.progress import say
 from ribcage.remotes import NO_MIRROR, Remote
 
@@ -59,7 +59,7 @@ def main(
     coming = [batch, *(name for name in archives if name != batch and not _stands(archive, name))]
     # Of the size and the waiting bytes alone: another archive's mirror is its own job's affair.
     check_room([Remote.of(entries[name]) for name in coming], archive.parent, Path(partial))
-    fetch(entry, archive, Path(partial), mirror, attempts, delay_s)
+    download(Remote.of(entry, mirror), archive, Path(partial), attempts, delay_s)
 
 
 def _stands(archive: Path, name: str) -> bool:

@@ -16,14 +16,17 @@ from ribcage.engine import step
 from ribcage.entries import is_file_name, read_entries, remarks, version_of
 from ribcage.errors import InputError
 from ribcage.expert_labels import KINDS, ExpertFile, find_expert_files
-from ribcage.fetch import fetch
+from ribcage.fetch import download
 from ribcage.findings import canonical
 from ribcage.progress import say
+from ribcage.remotes import NO_MIRROR, Remote
 
 ENTRIES = "entries.csv"
 NIH_FILES = Path(__file__).parent / "ribcage" / "nih_files.json"
 BOX_FILE, LISTS = "BBox_List_2017.csv", ("train_val_list.txt", "test_list.txt")
 MARK_FILE = "marks.csv"
+BOX_HEADER = ("Image Index", "Finding Label", "Bbox [x", "y", "w", "h]")
+"""NIH's, parted at its commas; three empty cells follow."""
 BOX_COLUMNS = ("image", "finding", "x_px", "y_px", "w_px", "h_px")
 MARK_COLUMNS = ("image", "mark")
 MARK_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -43,9 +46,9 @@ def the_entries(folder: Path) -> Path:
 
 
 def lines_of(path: Path) -> list[str]:
-    """Read a table's lines, without their ends."""
+    """Read a table's lines, without their ends and the mark that some editors put first."""
     try:
-        return path.read_text(encoding="utf-8").split("\n")
+        return path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8") from error
 
@@ -57,6 +60,11 @@ def check_names(path: Path) -> None:
             raise InputError(f"{path}: line {number}: {line.strip()!r} is no file name")
 
 
+def cells_of(line: str) -> list[str]:
+    """Part a line; spreadsheets quote cells, and fill rows with empty ones up to the longest."""
+    return [cell.strip(' "') for cell in line.rstrip(', "\r').split(",")]
+
+
 def read_boxes(path: Path) -> list[tuple[str, ...]]:
     """Read NIH's boxes, whose header has nine cells over rows of six.
 
@@ -65,12 +73,13 @@ def read_boxes(path: Path) -> list[tuple[str, ...]]:
         of the original film, with all of their digits.
 
     Raises:
-        InputError: names file and line of a row that is no box.
+        InputError: names file and line of another header, or of a row that is no box.
     """
+    header, *lines = map(cells_of, lines_of(path))
+    if tuple(header) != BOX_HEADER:
+        raise InputError(f"{path}: line 1: {header} must be NIH's header, {','.join(BOX_HEADER)}")
     rows: list[tuple[str, ...]] = []
-    for number, line in enumerate(lines_of(path)[1:], start=2):
-        # Spreadsheets quote cells, and fill rows with empty ones up to the header's nine.
-        cells = [cell.strip(' "') for cell in line.rstrip(', "\r').split(",")]
+    for number, cells in enumerate(lines, start=2):
         if cells == [""]:
             continue
         where = f"{path}: line {number}"
@@ -96,7 +105,7 @@ def read_marks(path: Path) -> list[tuple[str, str]]:
     Raises:
         InputError: names file and line of another header, or of a row that is no image and mark.
     """
-    header, *lines = ([c.strip(' "') for c in t.rstrip(', "\r').split(",")] for t in lines_of(path))
+    header, *lines = map(cells_of, lines_of(path))
     if tuple(header) != MARK_COLUMNS:
         raise InputError(f"{path}: line 1: {header} must be {','.join(MARK_COLUMNS)}")
     rows: set[tuple[str, str]] = set()
@@ -142,7 +151,10 @@ def from_folder(folder: Path, tables: Path) -> dict[str, str]:
 def from_nih(
     listed: Path, tables: Path, mirror: str, attempts: int, delay_s: float
 ) -> dict[str, str]:
-    """Fetch the official tables and the blacklists; return where each came from."""
+    """Fetch the official tables and the blacklists; return each one's official place.
+
+    Their bytes are pinned: whichever mirror gave them is worth a line of the log, and no new table.
+    """
     files: dict[str, Any] = json.loads(listed.read_text(encoding="utf-8"))
     partial = tables.with_name("tables.partial")
     taken = {}
@@ -150,8 +162,11 @@ def from_nih(
         name = entry["file"]
         place = ENTRIES if name.startswith("Data_Entry") else name
         place = f"blacklists/{name}" if entry in files["blacklists"] else place
-        fetch(entry, tables / place, partial, mirror, attempts, delay_s)
-        taken[place] = entry["url"] if mirror == "none" else f"{mirror.rstrip('/')}/{name}"
+        remote = Remote.of(entry, mirror)
+        if mirror != NO_MIRROR:
+            say(f"{name}: from {remote.url}")
+        download(remote, tables / place, partial, attempts, delay_s)
+        taken[place] = entry["url"]
     if partial.is_dir() and not any(partial.iterdir()):  # else wrong bytes are kept there
         partial.rmdir()
     return taken
@@ -207,7 +222,7 @@ def main(
     source: Path,
     tables: Path,
     kind: str,
-    mirror: str = "none",
+    mirror: str = NO_MIRROR,
     expert_labels: str = "none",
     attempts: int = 10,
     delay_s: float = 2.0,

@@ -1,9 +1,9 @@
 """Read the data table, look at every film once, and write one row an image, and its measures."""
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator, Mapping, Set
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,9 @@ from ribcage.measures import Measures, measure, table_of
 from ribcage.progress import Progress, say
 from ribcage.tables import write_table
 
+FILMS_AHEAD = 4
+"""So many films a thread are read ahead of the one that is waited for; each may have 64 MiB."""
+
 
 class Look(NamedTuple):
     """What one decoding shows of a film: its fault, or its size and measures."""
@@ -31,20 +34,23 @@ class Look(NamedTuple):
 def look_at(batch: Path, threads: int, progress: Progress) -> Iterator[tuple[str, Look]]:
     """Decode each film of a batch once, and measure it.
 
-    Decoding leaves Python's lock, so threads help; at most a few hundred films wait in memory.
+    Decoding leaves Python's lock, so threads help; FILMS_AHEAD films a thread wait in memory.
     """
-    films = read_batch(batch)
+    waiting: deque[tuple[str, Future[Look]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        waiting: list[tuple[str, Future[Look]]] = []
-        while True:
-            chunk = list(islice(films, 64))
-            waiting += [(name, pool.submit(_look, name, data)) for name, data in chunk]
-            done, waiting = (waiting, []) if not chunk else (waiting[:-64], waiting[-64:])
-            for name, future in done:
-                yield name, future.result()
+        for name, data in read_batch(batch):
+            waiting.append((name, pool.submit(_look, name, data)))
+            if len(waiting) == FILMS_AHEAD * threads:
+                yield _first(waiting)
                 progress.add()
-            if not chunk:
-                return
+        while waiting:
+            yield _first(waiting)
+            progress.add()
+
+
+def _first(waiting: deque[tuple[str, Future[Look]]]) -> tuple[str, Look]:
+    name, future = waiting.popleft()
+    return name, future.result()
 
 
 def _look(name: str, data: bytes) -> Look:

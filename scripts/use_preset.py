@@ -72,7 +72,7 @@ def settle_batches(base: dict[str, Any], given: list[dict[str, Any]]) -> list[st
 
     Args:
         base: the settings, with all that was given laid over them.
-        given: the preset and the single settings, in the order in which they were laid over.
+        given: the preset, then the single settings, in the order in which they were laid over.
 
     Returns:
         Sentences that say what follows.
@@ -88,10 +88,14 @@ def settle_batches(base: dict[str, Any], given: list[dict[str, Any]]) -> list[st
     own = [key for key in named if key in ("batches", "fetch_images.archives")]
     if base["source"]["kind"] != "local" and own[-1:] == ["batches"]:
         base["fetch_images"]["archives"] = copy.deepcopy(base["batches"])
-    return _settle_nih(base, named) if base["source"]["kind"] == "nih" else []
+    # A preset's word on absent films is about the preset's own batches.
+    singles = [key for preset in given[1:] for key in _keys(preset)]
+    heard = singles if "batches" in singles else named
+    settle = "batches" in named and "index_images.absent" not in heard
+    return _settle_nih(base, settle) if base["source"]["kind"] == "nih" else []
 
 
-def _settle_nih(base: dict[str, Any], named: list[str]) -> list[str]:
+def _settle_nih(base: dict[str, Any], settle_absent: bool) -> list[str]:
     listed = json.loads(NIH_FILES.read_text(encoding="utf-8"))["archives"]
     known = {entry["file"].removesuffix(".tar.gz"): entry for entry in listed}
     asked = base["fetch_images"]["archives"]
@@ -100,13 +104,14 @@ def _settle_nih(base: dict[str, Any], named: list[str]) -> list[str]:
     for name in asked:
         if name not in known:
             raise InputError(f"batches: NIH has no archive {name}; it has {', '.join(known)}")
+    if not asked:
+        return ["fetches NIH's tables alone, no archive"]
     size, films = (sum(known[name][key] for name in asked) for key in ("bytes", "images"))
     said = [
         f"fetches {len(asked)} of NIH's {len(known)} archives: {films:,} films, {size / 1e9:.1f} GB"
     ]
     indexed = base["index_images"]
-    part = len(asked) < len(known) and "index_images.absent" not in named
-    if part and indexed["absent"] == "refuse":
+    if settle_absent and len(asked) < len(known) and indexed["absent"] != "drop":
         indexed["absent"] = "drop"
         said.append("index_images.absent is now drop: NIH's table names the other films too")
     return said

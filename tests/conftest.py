@@ -65,6 +65,14 @@ def batch(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def small_and_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Downloads that count small parts as progress, and wait for no server."""
+    monkeypatch.setattr("ribcage.fetch.CHUNK", 10_000)
+    monkeypatch.setattr("ribcage.fetch.LONGEST_RETRY_AFTER_S", 0.02)
+    monkeypatch.setattr("ribcage.servers.TIMEOUT_S", (5, 0.3))
+
+
+@pytest.fixture
 def nih_starter() -> Path:
     """300 real films, which are not part of the project."""
     folder = ROOT.parent / "shared" / "nih-starter"

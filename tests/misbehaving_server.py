@@ -32,7 +32,8 @@ def serving(files, faults=()):
     - "html"; "wrong" (other bytes of the same length); "grown" (a part of a larger file)
     - "ignore range"; "shifted" (another part than asked for)
     - "no length" (closes at the end); "chunked"; "labelled" (a .gz called packed on the way, which
-      it is not); ("named", text) gives the file another name
+      it is not); ("named", text) gives the file another name, ("scrawled", text) one of which
+      text says the alphabet, as "utf-8''x"
 
     Yields (base URL, list of (method, path, Range) seen).
     """
@@ -88,6 +89,8 @@ def serving(files, faults=()):
                 headers["Content-Encoding"] = "gzip"
             if "named" in kinds:
                 headers["Content-Disposition"] = f'attachment; filename="{detail}"'
+            if "scrawled" in kinds:
+                headers["Content-Disposition"] = f"attachment; filename*={detail}"
             if ranged:
                 first = start + 1 if "shifted" in kinds else start
                 status = 206

@@ -4,12 +4,11 @@ import json
 import pandas as pd
 import pytest
 
-from conftest import HEADER, ROOT, entry
+from conftest import HEADER, entry
 from fetch_tables import main, read_boxes
 from misbehaving_server import serving
 from ribcage.entries import read_entries
 from ribcage.errors import InputError
-from ribcage.findings import BOXED
 from test_expert_labels import ALL, FOUR, READERS
 
 BOX_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
@@ -88,6 +87,17 @@ def test_a_list_of_marks_is_taken_each_row_once(folder, tmp_path):
         ("BBox_List_2017.csv", BOX_HEADER + "../a.png,Mass,1,2,3,4", "line 2: .* is no box of"),
         ("BBox_List_2017.csv", BOX_HEADER + "\na.png,Cough,1,2,3,4", "line 3: unknown finding"),
         ("BBox_List_2017.csv", BOX_HEADER + "\udcff", "byte 44 is not UTF-8"),
+        (
+            "BBox_List_2017.csv",
+            "a.png,Mass,1,2,3,4\n",
+            r"line 1: \['a\.png', .* must be NIH's header",
+        ),
+        (
+            "BBox_List_2017.csv",
+            "image,finding,x_px,y_px,w_px,h_px\n",
+            "line 1: .* Image Index,Find",
+        ),
+        ("BBox_List_2017.csv", "", r"line 1: \[''\] must be NIH's header"),
         ("marks.csv", "a.png,drain\n", r"line 1: \['a\.png', 'drain'\] must be image,mark"),
         ("marks.csv", "", r"line 1: \[''\] must be image,mark"),
         ("marks.csv", "image,mark\n\n../a.png,drain", "line 3: .* is no image and mark"),
@@ -112,8 +122,10 @@ def test_a_bad_table_is_refused_with_its_line(folder, tmp_path, name, text, word
 
 def test_boxes_that_a_spreadsheet_has_saved_are_read(tmp_path):
     path = tmp_path / "boxes.csv"
-    path.write_text(BOX_HEADER.strip() + '\r\n"a.png","Mass",1,2,3.25,4,,,\r\n,,,,,,,,\r\n')
-    assert read_boxes(path) == [("a.png", "Mass", "1", "2", "3.25", "4")]
+    quoted = ",".join(f'"{cell}"' for cell in BOX_HEADER.strip().split(","))
+    for header in (BOX_HEADER.strip(), f"\ufeff{quoted}", BOX_HEADER.strip("\n,")):
+        path.write_text(header + '\r\n"a.png","Mass",1,2,3.25,4,,,\r\n,,,,,,,,\r\n')
+        assert read_boxes(path) == [("a.png", "Mass", "1", "2", "3.25", "4")]
 
 
 def test_one_list_alone_and_no_table_are_refused(folder, tmp_path):
@@ -127,91 +139,38 @@ def test_one_list_alone_and_no_table_are_refused(folder, tmp_path):
         main(tmp_path / "nowhere", tmp_path / "tables3", "local")
 
 
+def listed(path, files, base="http://nowhere.invalid", **sums):
+    """Write a list of NIH's files, {name: bytes}, of which the lists are blacklists."""
+    entries = [
+        {"file": name, "url": f"{base}/{name}", "bytes": len(data), "md5": None}
+        | {"sha256": sums.get("sha256") or hashlib.sha256(data).hexdigest()}
+        for name, data in files.items()
+    ]
+    lists = [entry for entry in entries if entry["file"].startswith("list")]
+    tables = [entry for entry in entries if entry not in lists]
+    path.write_text(json.dumps({"tables": tables, "blacklists": lists}))
+    return path
+
+
 def test_nihs_tables_are_downloaded_and_checked(folder, tmp_path):
-    files = {
-        "Data_Entry_2017_v2020.csv": (folder / "Data_Entry_2017_v2020.csv").read_bytes(),
-        "BBox_List_2017.csv": BOXES.encode(),
-        "list.csv": b"00000001_000.png\n",
-    }
-    with serving({f"/{name}": data for name, data in files.items()}, [("drop", 9), "500"]) as (
-        base,
-        _,
-    ):
-        entries = [
-            {
-                "file": name,
-                "url": f"{base}/{name}",
-                "bytes": len(data),
-                "md5": None,
-                "sha256": hashlib.sha256(data).hexdigest(),
-            }
-            for name, data in files.items()
-        ]
-        listed = {"provider": "NIH", "site": "-", "citation": "Wang", "blacklists_licence": "MIT"}
-        listed |= {"tables": entries[:2], "blacklists": entries[2:]}
-        (tmp_path / "nih.json").write_text(json.dumps(listed))
-        main(tmp_path / "nih.json", tmp_path / "tables", "nih", delay_s=0.001)
-        assert (tmp_path / "tables" / "entries.csv").read_bytes() == files[
-            "Data_Entry_2017_v2020.csv"
-        ]
+    table = (folder / "Data_Entry_2017_v2020.csv").read_bytes()
+    files = {"Data_Entry_2017_v2020.csv": table, "BBox_List_2017.csv": BOXES.encode()}
+    files |= {"list.csv": b"00000001_000.png\n"}
+    faults = [("drop", 9), "500"]
+    with serving({f"/{name}": data for name, data in files.items()}, faults) as (base, _):
+        right = listed(tmp_path / "nih.json", files, base)
+        main(right, tmp_path / "tables", "nih", delay_s=0.001)
+        assert (tmp_path / "tables" / "entries.csv").read_bytes() == table
         assert (tmp_path / "tables" / "blacklists" / "list.csv").read_bytes() == files["list.csv"]
         assert len(pd.read_csv(tmp_path / "tables" / "boxes.csv")) == 2
-        listed["tables"][1]["sha256"] = "0" * 64
-        (tmp_path / "nih.json").write_text(json.dumps(listed))
-        with pytest.raises(InputError, match=r"BBox_List_2017\.csv: its sha256 is"):
-            main(tmp_path / "nih.json", tmp_path / "tables2", "nih", delay_s=0.001)
-        listed["tables"][1]["sha256"] = hashlib.sha256(BOXES.encode()).hexdigest()
-        (tmp_path / "nih.json").write_text(json.dumps(listed))
-        main(tmp_path / "nih.json", tmp_path / "tables3", "nih", delay_s=0.001)
+        wrong = listed(tmp_path / "wrong.json", files, base, sha256="0" * 64)
+        with pytest.raises(InputError, match=r"Data_Entry_2017_v2020\.csv: its sha256 is"):
+            main(wrong, tmp_path / "tables2", "nih", delay_s=0.001)
+        main(right, tmp_path / "tables3", "nih", delay_s=0.001)
     (aside,) = (tmp_path / "tables.partial").iterdir()
-    assert aside.name.startswith("BBox_List_2017.csv.wrong-sha256-")
+    assert aside.name.startswith("Data_Entry_2017_v2020.csv.wrong-sha256-")
     first, second = (tmp_path / name / "sources.csv" for name in ("tables", "tables3"))
     assert first.read_bytes() == second.read_bytes()
-
-
-def test_the_official_tables_are_read_whole(official, tmp_path):
-    listed = json.loads((ROOT / "scripts/ribcage/nih_files.json").read_text())["tables"]
-    for known in listed:
-        data = (official / known["file"]).read_bytes()
-        assert hashlib.sha256(data).hexdigest() == known["sha256"]
-        assert len(data) == known["bytes"]
-    main(official, tmp_path / "tables", "local")
-    assert "ChestX-ray14" in (tmp_path / "tables" / "LICENCES.md").read_text()
-    original = pd.read_csv(official / "BBox_List_2017.csv", skiprows=1, header=None)
-    boxes = pd.read_csv(tmp_path / "tables" / "boxes.csv")
-    assert len(boxes) == 984 and "Infiltrate" not in set(boxes["finding"])
-    assert (boxes.iloc[:, 2:].to_numpy() == original.iloc[:, 2:6].to_numpy()).all()
-    check_boxes(boxes, read_entries(official / "Data_Entry_2017_v2020.csv"))
-    test = set((official / "test_list.txt").read_text().split("\n"))
-    assert set(boxes["image"]) <= test and len(test) == 25_596
-
-
-def check_boxes(boxes, table):
-    """What is known of NIH's boxes."""
-    of = table.set_index("image").loc[boxes["image"]]
-    assert boxes["image"].nunique() == 880 and of["patient"].nunique() == 726
-    films = of[~of.index.duplicated()]
-    assert films["view_position"].value_counts().to_dict() == {"PA": 478, "AP": 402}
-    assert boxes["image"].value_counts().value_counts().to_dict() == {1: 787, 2: 83, 3: 9, 4: 1}
-    assert not boxes.duplicated(["image", "finding"]).any()
-    assert (boxes["x_px"] + boxes["w_px"]).max() <= 1024
-    assert (boxes["y_px"] + boxes["h_px"]).max() <= 1024
-    assert all(
-        row[finding] for (_, row), finding in zip(of.iterrows(), boxes["finding"], strict=True)
-    )
-    share = 100 * boxes["w_px"] * boxes["h_px"] / 1024**2
-    median = share.groupby(boxes["finding"]).median().round(2).to_dict()
-    counts = boxes["finding"].value_counts().to_dict()
-    assert {f: (counts[f], median[f]) for f in BOXED} == {
-        "Atelectasis": (180, 1.88),
-        "Cardiomegaly": (146, 17.09),
-        "Effusion": (153, 5.57),
-        "Infiltration": (123, 5.66),
-        "Mass": (85, 1.48),
-        "Nodule": (79, 0.46),
-        "Pneumonia": (120, 5.72),
-        "Pneumothorax": (98, 3.58),
-    }
 
 
 def test_real_films_tables_are_taken(nih_starter, tmp_path):
@@ -289,24 +248,32 @@ def test_a_folder_without_expert_labels_and_two_that_disagree_are_refused(folder
         main(folder, tmp_path / "tables2", "local", expert_labels=str(experts))
 
 
-def test_nihs_tables_are_read_from_a_mirror_and_no_other_version_is_taken(folder, tmp_path):
-    data = (folder / "Data_Entry_2017_v2020.csv").read_bytes()
-    known = {
-        "file": "Data_Entry_2017_v2020.csv",
-        "url": "http://nowhere.invalid/x",
-        "bytes": len(data),
-        "md5": None,
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
-    (tmp_path / "nih.json").write_text(json.dumps({"tables": [known], "blacklists": []}))
-    main(tmp_path / "nih.json", tmp_path / "tables", "nih", mirror=str(folder))
+def test_whichever_mirror_gives_nihs_tables_they_are_the_same(folder, tmp_path, capsys):
+    name = "Data_Entry_2017_v2020.csv"
+    data = (folder / name).read_bytes()
+    known = listed(tmp_path / "nih.json", {name: data})
+    main(known, tmp_path / "tables", "nih", mirror=str(folder))
+    assert f"{name}: from {folder / name}\n" in capsys.readouterr().err
     assert (tmp_path / "tables" / "entries.csv").read_bytes() == data
     assert not (tmp_path / "tables.partial").exists()
-    sources = pd.read_csv(tmp_path / "tables" / "sources.csv")
-    assert sources["from"].tolist() == [str(folder / "Data_Entry_2017_v2020.csv")]
+    sources = (tmp_path / "tables" / "sources.csv").read_bytes()
+    assert f"http://nowhere.invalid/{name}," in sources.decode()
+    with serving({f"/nih/{name}": data}) as (base, _):
+        main(known, tmp_path / "tables2", "nih", mirror=f"{base}/nih/")
+    assert (tmp_path / "tables2" / "sources.csv").read_bytes() == sources
     older = data.replace(b"58", b"058Y")
-    (folder / "Data_Entry_2017_v2020.csv").write_bytes(older)
+    (folder / name).write_bytes(older)
     with pytest.raises(InputError, match=r"Data_Entry_2017_v2020\.csv: .*sha256"):
-        main(tmp_path / "nih.json", tmp_path / "tables2", "nih", mirror=str(folder))
-    main(folder, tmp_path / "tables3", "local")
-    assert (tmp_path / "tables3" / "entries.csv").read_bytes() == older
+        main(known, tmp_path / "tables3", "nih", mirror=str(folder))
+    main(folder, tmp_path / "tables4", "local")
+    assert (tmp_path / "tables4" / "entries.csv").read_bytes() == older
+
+
+def test_every_table_may_begin_with_a_mark_of_its_encoding(folder, tmp_path):
+    (folder / "marks.csv").write_text("image,mark\n00000001_000.png,drain\n")
+    main(folder, tmp_path / "plain", "local")
+    for path in folder.rglob("*.*"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    main(folder, tmp_path / "marked", "local")
+    for name in ("boxes.csv", "marks.csv"):
+        assert (tmp_path / "marked" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()

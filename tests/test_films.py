@@ -19,13 +19,16 @@ from ribcage.films import UndecodableError, decode, read_batch
 FILM = np.arange(48 * 40, dtype=np.uint8).reshape(48, 40)
 
 
-def png_that_claims(width: int, height: int) -> bytes:
-    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    chunks = {b"IHDR": head, b"IDAT": zlib.compress(bytes(1000)), b"IEND": b""}
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks.items()
-    )
+def chunk(kind: bytes, data: bytes = b"") -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_that_claims(
+    width: int, height: int, bits: int = 8, colour: int = 0, data: bytes = bytes(1000)
+) -> bytes:
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND")
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA"])
@@ -44,13 +47,25 @@ def bad_films() -> dict[str, tuple[bytes, str]]:
     Image.fromarray(FILM.astype(np.uint16) * 200).save(deep, "PNG")
     coloured = np.stack([FILM, FILM, FILM.T.reshape(FILM.shape)], axis=-1)
     clear = np.stack([FILM] * 4, axis=-1)
+    deep_colours = {"RGB": (2, 3), "RGBA": (6, 4), "LA": (4, 2)}
     return {
         "empty": (b"", "empty"),
         "truncated": (png(FILM)[:-60], "truncated"),
         "cut before its end": (png(FILM)[:-12], "truncated"),
         "scrambled": (png(FILM)[:60] + png(FILM)[70:], "cannot be decoded"),
         "text": (b"<html>Not found</html>", "not a PNG or JPEG"),
-        "16-bit": (deep.getvalue(), "16-bit"),
+        "16-bit": (deep.getvalue(), "16 bits a channel; convert it to 8 bits first"),
+        **{
+            f"16-bit {mode}": (
+                png_that_claims(2, 2, 16, kind, bytes(2 * (1 + 4 * channels))),
+                "16 bits a channel; convert it to 8 bits first",
+            )
+            for mode, (kind, channels) in deep_colours.items()
+        },
+        "profile behind the pixels": (
+            png(FILM)[:-12] + chunk(b"iCCP") + chunk(b"IEND"),
+            "cannot be decoded",
+        ),
         "coloured": (png(coloured, "RGB"), "coloured"),
         "transparent": (png(clear, "RGBA"), "transparent"),
         "oversized": (png_that_claims(9_000, 8_000), "9000 x 8000"),
@@ -145,6 +160,14 @@ HOSTILE = {
         [header("long", GIB, tarfile.GNUTYPE_LONGNAME), (b"a" * 512, 100_000)],
         "a header over 256 KiB",
     ),
+    "long name behind a folder of 4 GiB": (
+        [
+            header("images", 4 * GIB, tarfile.DIRTYPE),
+            header("long", 300 << 20, tarfile.GNUTYPE_LONGNAME),
+            (b"a" * 512, 100_000),
+        ],
+        "a header over 256 KiB",
+    ),
     "pax behind pax": ([(pax(record("a", "b")), 2000)], "a header over|broken archive"),
     "pax for all": (
         [
@@ -203,16 +226,10 @@ def test_an_archive_of_several_parts_with_pax_headers_and_folders_is_read(tmp_pa
 def test_a_film_whose_text_is_a_bomb_is_refused_in_little_memory():
     whole = png(FILM)
     text = b"Comment\0\0" + zlib.compress(bytes(100 << 20))
-    chunk = (
-        struct.pack(">I", len(text))
-        + b"zTXt"
-        + text
-        + struct.pack(">I", zlib.crc32(b"zTXt" + text))
-    )
     tracemalloc.start()
     try:
         with pytest.raises(UndecodableError, match="cannot be decoded"):
-            decode(whole[:33] + chunk + whole[33:], "a.png")
+            decode(whole[:33] + chunk(b"zTXt", text) + whole[33:], "a.png")
         assert tracemalloc.get_traced_memory()[1] < 20 << 20
     finally:
         tracemalloc.stop()

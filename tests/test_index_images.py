@@ -1,10 +1,12 @@
 import pandas as pd
 import pytest
 
+import index_images
 from conftest import entry, png, write_archive
-from index_images import main
+from index_images import look_at, main
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
+from ribcage.progress import Progress
 from ribcage.tables import read_meta, read_table
 
 
@@ -34,6 +36,23 @@ def test_threads_change_nothing(tables, batch, tmp_path):
         index(tables, batch, tmp_path / "images.parquet", threads=threads)
         written += [(tmp_path / f"{name}.parquet").read_bytes() for name in ("images", "measures")]
     assert written[:2] == written[2:]
+
+
+def test_few_films_wait_in_memory(tables, batch, tmp_path, monkeypatch):
+    films, ahead = [(f"{n}.png", b"") for n in range(40)], []
+    read = 0
+
+    def counted(batch):
+        nonlocal read
+        for read, film in enumerate(films, start=1):  # noqa: B007 - counted outside
+            yield film
+
+    monkeypatch.setattr(index_images, "read_batch", counted)
+    looks = look_at(batch, 2, Progress(40, "films"))
+    for done, (name, look) in enumerate(looks):
+        assert name == films[done][0] and "empty" in look.fault
+        ahead.append(read - done)
+    assert len(ahead) == 40 and max(ahead) == 8
 
 
 def test_one_row_of_measures_a_decoded_film(tables, batch, tmp_path):

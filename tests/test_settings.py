@@ -128,6 +128,7 @@ def test_a_bad_setting_is_refused_and_nothing_is_written(params, assignment, wor
         ("sources: []", "sources: [{kind: own, origin: a}]", "'max_films' is a required"),
         ("seeds: [1]", "seeds: [1", "is not YAML"),
         ("batches [images_001,", "batches [1,", "batches.0: 1 is not of type .*such as images_001"),
+        ("absent: refuse", "absent: keep", "absent: keep is for a run on the tables alone; write"),
         ("mirror: none", "mirror: /nih", "source.mirror: a phantom source reads nothing official"),
     ],
 )
@@ -146,6 +147,32 @@ def test_a_first_taste_names_archives_by_number_and_fetches_these(params, capsys
     said = capsys.readouterr().out
     assert "fetches 2 of NIH's 12 archives: 14,999 films, 6.0 GB" in said
     assert "index_images.absent is now drop" in said
+
+
+def test_what_a_preset_says_of_absent_films_holds_for_its_own_batches(params, capsys):
+    full, tables, other = (
+        ROOT / "presets" / f"{name}.yaml" for name in ("nih", "nih_tables", "best_segmenter")
+    )
+
+    def absent(preset, *single):
+        use_preset(preset, list(single), params)
+        return settings.read(params)["index_images"]["absent"]
+
+    assert absent(full, "batches=[1,2]") == "drop"
+    assert absent(other, "index_images.absent=refuse") == "refuse" == absent(other)
+    assert absent(tables, "batches=[3]", "source.images=data/raw/images") == "drop"
+    assert absent(full) == "refuse"
+    capsys.readouterr()
+    assert absent(tables) == "keep"
+    assert "fetches NIH's tables alone, no archive\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["local", "smoke"])
+def test_no_other_presets_word_on_absent_films_is_left(params, name):
+    use_preset(
+        ROOT / "presets" / f"{name}.yaml", [], edited(params, "absent: refuse", "absent: drop")
+    )
+    assert settings.read(params)["index_images"]["absent"] == "refuse"
 
 
 def test_what_was_asked_for_in_so_many_words_is_left_alone(params, capsys):

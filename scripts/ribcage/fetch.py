@@ -4,23 +4,17 @@ import random
 import shutil
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import requests
 
 from ribcage import servers
 from ribcage.errors import InputError
 from ribcage.progress import Rate, say
-from ribcage.remotes import (
-    BEGINNING_BYTES,
-    NO_MIRROR,
-    Remote,
-    check,
-    check_beginning,
-    refuse_other,
-)
+from ribcage.remotes import BEGINNING_BYTES, Remote, check, check_beginning, refuse_other
 from ribcage.servers import StartOverError, TryAgainError
 
 CHUNK = 1 << 16
@@ -29,31 +23,6 @@ SPARE_BYTES = 1 << 30
 """Free disk that must be left beside a download."""
 LONGEST_PAUSE_S, LONGEST_RETRY_AFTER_S = 120.0, 600.0
 """Between two attempts: by our own choice, and at a server's wish."""
-
-
-def fetch(
-    entry: dict[str, Any],
-    target: Path,
-    partial: Path,
-    mirror: str = NO_MIRROR,
-    attempts: int = 10,
-    delay_s: float = 2.0,
-) -> None:
-    """Fetch one of the official files; see `download`.
-
-    Args:
-        entry: of nih_files.json: file, url, and what is known of bytes, md5, sha256,
-            start_bytes and start_sha256.
-        target: where it is to stand.
-        partial: folder of unfinished downloads.
-        mirror: `none`, or a folder or URL that holds the same files under the same names.
-        attempts: in a row without progress, before giving up.
-        delay_s: before the second attempt.
-
-    Raises:
-        InputError: it is not to be had there, or its bytes are wrong.
-    """
-    download(Remote.of(entry, mirror), target, partial, attempts, delay_s)
 
 
 def download(
@@ -74,23 +43,31 @@ def download(
             server that asks for more time gets up to ten.
 
     Raises:
-        InputError: the server does not give the file, or its bytes are wrong, which are then kept
-            aside under a name that says so.
+        InputError: the file is not to be had there or cannot be written, or its bytes are wrong,
+            which are then kept aside under a name that says so.
     """
-    partial.mkdir(parents=True, exist_ok=True)
     waiting = partial / remote.waits_as
-    check_room([remote], partial, partial)
-    if _size(waiting) >= remote.start_bytes:
-        check_beginning(remote, waiting)
     try:
+        partial.mkdir(parents=True, exist_ok=True)
+        check_room([remote], partial, partial)
+        if _size(waiting) >= remote.start_bytes:
+            check_beginning(remote, waiting)
         if remote.on_disk:
             _copy(remote, waiting)
         else:
             _get_at_last(remote, waiting, attempts, delay_s)
+        check(remote, waiting)
     except OSError as error:
         raise InputError(f"{waiting}: cannot be written ({error})") from error
-    check(remote, waiting)
-    shutil.move(waiting, target)
+    try:
+        shutil.move(waiting, target)
+    except OSError as error:
+        with suppress(OSError):  # it may never have been begun
+            target.unlink()
+        raise InputError(
+            f"{target}: cannot be written ({error}); make room there and start again: all has "
+            f"come, and waits as {waiting}"
+        ) from error
 
 
 def check_room(remotes: Iterable[Remote], folder: Path, partial: Path) -> None:
@@ -117,16 +94,31 @@ def check_room(remotes: Iterable[Remote], folder: Path, partial: Path) -> None:
         )
 
 
+def _check_told_room(remote: Remote, waiting: Path, total: int | None) -> None:
+    """Refuse what the disk cannot hold where only the answer tells how much it is."""
+    if remote.size is None and total:
+        check_room([replace(remote, size=total)], waiting.parent, waiting.parent)
+
+
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
 def _copy(remote: Remote, waiting: Path) -> None:
     """Bring the waiting file to the end of a mirror's own."""
-    total = Path(remote.url).stat().st_size
-    have = _size(waiting)
-    have = have if BEGINNING_BYTES <= have <= total else 0
-    _append(remote, waiting, have, _blocks(Path(remote.url), have), total)
+    held = Path(remote.url)
+    try:
+        total = held.stat().st_size
+    except OSError as error:
+        raise InputError(f"{held}: cannot be read ({error})") from error
+    have = _size(waiting) if _size(waiting) >= BEGINNING_BYTES else 0
+    if total < have:
+        raise InputError(
+            f"{held}: has {total:,} bytes, fewer than the {have:,} that have come before and wait "
+            f"as {waiting}; put the whole file there, fetch it elsewhere, or delete what waits"
+        )
+    _check_told_room(remote, waiting, total)
+    _append(remote, waiting, have, _blocks(held, have), total)
 
 
 def _blocks(path: Path, start: int) -> Iterator[bytes]:
@@ -185,6 +177,7 @@ def _get(remote: Remote, waiting: Path, totals: set[int]) -> None:
         if len(totals) > 1:
             raise StartOverError("the file has changed on the server; starting over")
         _say_what_differs(remote, given, total)
+        _check_told_room(remote, waiting, total)
         have = _append(remote, waiting, have, servers.parts_of(given, CHUNK), total)
     # Without a length of its own an answer that broke looks whole.
     expected = total or remote.size or 0

@@ -1,6 +1,7 @@
 """Films: where their bytes come from, and how they are decoded."""
 
 import io
+import struct
 import tarfile
 import warnings
 import zlib
@@ -35,6 +36,12 @@ ABSENT = "no batch holds it"
 # Pillow warns of films that decode() is about to refuse in a sentence.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
+_DAMAGE = (
+    *(OSError, SyntaxError, ValueError, Image.DecompressionBombError),
+    *(LookupError, TypeError, EOFError, struct.error, zlib.error),
+)
+"""What Pillow raises at a damaged file: the lower line from chunks that it reads unguarded."""
+
 Film = np.ndarray
 """uint8 [height, width], 0 black (air) to 255 white (bone), as radiologists read it."""
 
@@ -66,16 +73,23 @@ def decode(data: bytes, name: str) -> Film:
                 raise UndecodableError(
                     f"{name}: claims {image.width} x {image.height} px, over {MAX_SIDE_PX} a side"
                 )
-            if image.mode.startswith("I") or image.mode == "F":
-                raise UndecodableError(f"{name}: 16-bit grey; convert it to 8 bits first")
+            if _is_deep(image):
+                raise UndecodableError(f"{name}: 16 bits a channel; convert it to 8 bits first")
             image.load()
             return _grey(image, name)
     except UnidentifiedImageError as error:
         raise UndecodableError(f"{name}: not a PNG or JPEG file") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except _DAMAGE as error:
         if isinstance(error, UndecodableError):
             raise
         raise UndecodableError(f"{name}: cannot be decoded ({error})") from error
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a channel has more than 8 bits; Pillow cuts those of colour to 8 without a word."""
+    # A file that is open and not yet loaded tells how its pixels are laid out, such as RGB;16B.
+    layouts = (str(tile[3]) for tile in getattr(image, "tile", ()))
+    return image.mode.startswith(("I", "F")) or any(";16" in layout for layout in layouts)
 
 
 def _grey(image: Image.Image, name: str) -> Film:
@@ -206,7 +220,8 @@ def _read_archive(archive: Path, wanted: Collection[str] | None) -> Iterator[tup
                 for member in _members(tar, archive):
                     name = _name(member, archive)
                     take = name is not None and (wanted is None or name in wanted)
-                    unpacked.allow(member.size)
+                    # Of all that get here only plain files have content, whatever others claim.
+                    unpacked.allow(member.size if member.isreg() else 0)
                     if name is not None and take:
                         content = tar.extractfile(member)
                         assert content is not None  # a plain file always has content

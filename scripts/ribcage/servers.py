@@ -80,10 +80,13 @@ def total_of(answer: requests.Response) -> int | None:
 
 
 def name_of(answer: requests.Response) -> str | None:
-    """What the server calls the file that it sends; None where it does not say."""
+    """What the server calls the file that it sends; None where it does not say, or scrawls."""
     header = Message()
     header["Content-Disposition"] = answer.headers.get("Content-Disposition", "")
-    return header.get_filename()
+    try:
+        return header.get_filename()
+    except (LookupError, TypeError, ValueError):  # an alphabet or a numbering that is none
+        return None
 
 
 def parts_of(answer: requests.Response, most: int) -> Iterator[bytes]:

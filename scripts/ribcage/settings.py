@@ -75,6 +75,8 @@ def _contradictions(settings: Settings) -> Iterable[str]:
         )
     if not batches and settings["index_images"]["absent"] != "keep":
         yield "batches: [] leaves the tables alone; set index_images.absent to keep as well"
+    if batches and settings["index_images"]["absent"] == "keep":
+        yield "index_images.absent: keep is for a run on the tables alone; write refuse or drop"
     yield from _wrong_shortcuts(drawn["shortcuts"])
     yield from _contradictions_of_lungs(settings)
     shares = settings["split_patients"]["shares"]
