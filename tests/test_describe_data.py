@@ -10,11 +10,15 @@ from PIL import Image
 from conftest import png
 from describe_data import draw, extremes
 from made_up import FILMS, HOSTILE, OFF, describe, write_tables
+from ribcage.audit import audit
 from ribcage.description import Facts
 from ribcage.errors import InputError
+from ribcage.findings import FINDINGS
 from ribcage.measures import RULES
+from ribcage.report import data, leaks
 from ribcage.report.bars import Bars, bars, pyramid
 from ribcage.report.datasheet import datasheet, escaped, markdown
+from test_audit import population
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,57 @@ def test_the_numbers_are_those_of_the_files(folder, facts):
     metrics = json.loads((folder / "baseline" / "metrics.json").read_text())
     value = metrics["splits"]["test"]["macro"]["auroc"]["value"]
     assert f"reaches a macro AUROC of {value:.3f}" in page
+
+
+def test_the_audit_names_whom_a_list_takes(facts):
+    table, child = population()
+    named = np.where(child, np.arange(len(table)) % 2 == 0, np.arange(len(table)) % 400 == 1)
+    found = {"name": "a list", "listed": 5, "done": False, **audit(table, named)}
+    shown = leaks.curation({**facts, "audits": [found]})["audits"][0]
+    words = f"ages 0–1 {100 * named[child].mean():.1f} % ({(named & child).sum()} of {child.sum()})"
+    assert f"Some groups are taken far more than others: {words}." in shown["sentence"]
+    assert "Of the films of adults, it is" in shown["sentence"]
+    assert "patients would vanish whole" in shown["sentence"]
+    done = leaks.curation({**facts, "audits": [{**found, "done": True}]})["audits"][0]
+    assert "would" not in done["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (None, "has no official test list"),
+        ({"listed": 25_596, "whole": True}, "test is NIH's official test set, whole"),
+        ({"listed": 25_596, "whole": False}, "test is not NIH's official test set"),
+        ({"listed": 31, "whole": False}, "it is not NIH's list of 25,596 films"),
+    ],
+)
+def test_the_page_says_whether_test_is_the_official_one(facts, found, words):
+    sides = {"train": 0, "val": 0, "test": 31}
+    certificate = facts["certificate"] | {"official_test": found and {**sides, **found}}
+    assert words in leaks.leaks(certificate, facts["duplicates"], [])["official"]
+
+
+def test_a_baseline_on_few_patients_is_withheld(facts):
+    test = facts["baseline"]["splits"]["test"]
+    few = {f: {**test[f], "auroc": test[f]["auroc"] | {"patients": 3}} for f in FINDINGS}
+    metrics = facts["baseline"] | {"splits": {"test": {**test, **few}}, "not_fitted": ["Hernia"]}
+    shown = leaks.baseline(metrics)
+    assert "cannot be judged" in shown["sentence"] and "not learnt: Hernia" in shown["sentence"]
+    assert shown["table"].rows[0][2] == "too few: 3 patients"
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        ("v2020", "The table is NIH's version of 2020."),
+        ("part of v2020", "The table is a part of NIH's version of 2020."),
+        ("part of 2017-09-26", "a part of NIH's first release of September 2017. It lacks 188"),
+        ("part of 2017-11-22 or v2020", "those of 2020 or version of 2020."),
+        ("phantom", "The films are phantoms"),
+    ],
+)
+def test_the_version_is_told_in_a_sentence(facts, version, words):
+    assert words in data.version({**facts, "labels_version": version})
 
 
 def test_extremes_are_the_films_at_the_end_that_the_rule_names():
@@ -107,6 +162,7 @@ PARTS = [
         ("phantom", "Ribcage drew these films"),
         ("other", "Not known to the pipeline"),
         ("2017-09-26", "lacks 188 labels"),
+        ("part of 2017-09-26", "lacks 188 labels"),
     ],
 )
 def test_the_datasheet_answers_for_whose_films_they_are(facts, version, words):
@@ -119,6 +175,7 @@ def test_the_datasheet_answers_for_whose_films_they_are(facts, version, words):
 
 def test_markup_in_answers_stays_text():
     assert escaped("<a>*b*|`c`[d]") == "\\<a\\>\\*b\\*\\|\\`c\\`\\[d\\]"
+    assert escaped("_a_ &lt;\n# b") == "\\_a\\_ \\&lt; \\# b"
 
 
 def test_bars_have_the_heights_of_their_values():

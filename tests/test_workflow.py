@@ -234,6 +234,26 @@ def test_real_films_run_through_to_the_report(nih_starter, tmp_path):
     assert done.returncode != 0 and f"{name}: the file is truncated" in done.stdout
 
 
+def test_tables_alone_end_in_the_page_on_the_data(finished, tmp_path):
+    folder = clone(tmp_path)
+    source = finished / "data" / "phantoms"
+    where = (f"source.{key}={source}" for key in ("origin", "images"))
+    command = [sys.executable, "scripts/use_preset.py", "presets/nih_tables.yaml"]
+    sh([*command, "source.kind=local", "source.suffix=''", *where], folder)
+    sh("snakemake --cores 2", folder)
+    page = (folder / "reports/data/index.html").read_text()
+    assert "this run is on the tables alone" in page and "The films are phantoms" in page
+    assert not (folder / "models").exists() and not (folder / "reports/index.html").exists()
+    dropped, spared = (pd.read_csv(folder / f"data/interim/{n}.csv") for n in ("dropped", "spared"))
+    certificate = json.loads((folder / "reports/certificate.json").read_text())
+    assert (
+        len(dropped) + sum(certificate["films"].values()) == 80 and len(dropped) + len(spared) > 1
+    )
+    assert "# Datasheet" in (folder / "reports/datasheet.md").read_text()
+    assert "Nothing to be done" in sh("snakemake --dry-run", folder).stdout
+    assert "up to date" in sh("dvc status describe_data split_patients", folder).stdout
+
+
 def test_the_two_graphs_are_the_same(built):
     """Every input of a rule is a dependency of its stage, and every stage has its rule."""
     rules = set(
@@ -289,7 +309,7 @@ def test_every_parameter_of_a_rule_is_one_of_its_stage():
         assert not lost, f"{name}: {lost} are not in its stage's params"
 
 
-@pytest.mark.parametrize("name", ["local", "nih", "smoke"])
+@pytest.mark.parametrize("name", ["local", "nih", "nih_tables", "smoke"])
 def test_no_preset_has_more_stages_than_dvc_can_bear(tmp_path, name):
     folder = clone(tmp_path)
     sh(f"{sys.executable} scripts/use_preset.py presets/{name}.yaml", folder)
