@@ -26,7 +26,7 @@ FOREIGN = {
 MEASURE_NAMES = {
     "mean_grey": ("mean grey", "mean grey, 0 black to 255 white"),
     "sd_grey": ("spread of greys", "standard deviation of the greys"),
-    "centre_sd_grey": ("spread of greys in the middle", "the same, in the middle half"),
+    "centre_sd_grey": ("spread of greys in the middle", "standard deviation, middle half"),
     "chest_likeness": ("likeness to a frontal chest", "correlation with a mean chest"),
     "turned": ("fit of a turned chest", "gain in correlation if turned"),
     "inverted": ("fit of an inverted chest", "gain in correlation if inverted"),
@@ -56,7 +56,7 @@ def data(facts: Facts, folder: Path) -> dict[str, Any]:
         "findings_sentence": f"{commonest} is the commonest, on {plural(total[commonest], 'film')}; "
         f"{rarest} the rarest, on {total[rarest]:,}. A film may have several.",
         "charts": _charts(facts),
-        "people_sentence": f"{people['women']:,} patients are women and {people['men']:,} men; one has "
+        "people_sentence": f"{people['women']:,} patients are women and {people['men']:,} men; nobody has more than "
         f"{plural(people['most_films'], 'film')}. Each is counted once, at the age of the first film"
         + (
             f"; {people['age_unknown']:,} of unknown age are left out."

@@ -80,7 +80,6 @@ def _composition(facts: Facts) -> Answers:
         for s in SPLITS
     )
     several = sum(row[s] for row in facts["findings_a_film"][2:] for s in SPLITS)
-    twins = facts["duplicates"]
     return [
         (
             "What is one row, and how many are there?",
@@ -93,12 +92,18 @@ def _composition(facts: Facts) -> Answers:
             "Its pixels (8-bit grey), patient number, follow-up number, age, sex, view position (PA or "
             "AP), original size and pixel spacing, and for each of 14 findings whether it is named.",
         ),
-        ("How often is each finding?", f"On the films used: {findings}. {several:,} films have several."),
+        (
+            "How often is each finding?",
+            f"On the films used: {findings}. {several:,} films have several.",
+        ),
         (
             "Who are the patients?",
             f"{people['women']:,} women and {people['men']:,} men"
-            + (f"; median age at a film {sides['all']['ages'][1]:.0f} years." if sides["all"]["ages"]
-               else "; ages are unknown."),
+            + (
+                f"; median age at a film {sides['all']['ages'][1]:.0f} years."
+                if sides["all"]["ages"]
+                else "; ages are unknown."
+            ),
         ),
         (
             "Is it a sample?",
@@ -115,6 +120,13 @@ def _composition(facts: Facts) -> Answers:
             "How is it split?",
             f"{facts['certificate']['kind'].capitalize()}: {split}. {facts['certificate']['verdict']}",
         ),
+        *_flaws(facts),
+    ]
+
+
+def _flaws(facts: Facts) -> Answers:
+    twins = facts["duplicates"]
+    return [
         (
             "What is missing or wrong?",
             _by_origin(

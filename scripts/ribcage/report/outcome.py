@@ -52,12 +52,21 @@ def head(
         "value": value,
         "label": f"macro AUROC on test, {best['name']}, over {macro['findings']} of {len(FINDINGS)} findings",
     }
-    if len(lacking) == len(FINDINGS):
-        headline = {
-            "value": "too few",
-            "label": "patients with each finding in the test films for a score to mean anything",
-        }
     blind = baseline["macro"]["auroc"]["value"]
+    cards = [
+        headline,
+        {
+            "value": "–" if blind is None else f"{blind:.3f}",
+            "label": "the same of a model that never looks at the film",
+        },
+    ]
+    if len(lacking) == len(FINDINGS):
+        cards = [
+            {
+                "value": "too few",
+                "label": "patients with each finding in the test films for a score to mean anything",
+            }
+        ]
     warnings = []
     if lacking:
         warnings.append(
@@ -68,11 +77,7 @@ def head(
         "what": what,
         "caution": caution,
         "cards": [
-            headline,
-            {
-                "value": "–" if blind is None else f"{blind:.3f}",
-                "label": "the same of a model that never looks at the film",
-            },
+            *cards,
             {"value": f"{films:,}", "label": f"films of {plural(patients, 'patient')}"},
             {"value": str(len(experiments)), "label": "experiments, weighted and unweighted loss"},
             {
