@@ -188,6 +188,15 @@ def test_the_numbers_are_those_of_the_files(inputs, page):
     assert "probability 0.875 against a threshold of 0.250" in page
 
 
+def test_weights_that_may_know_the_test_films_are_flagged(page):
+    section = page.split('<section id="leaks">')[1].split("</section>")[0]
+    for name in ("small", "smaller"):
+        flag = f'<p class="warning">{name}: Nobody &lt;b&gt;knows&lt;/b&gt;.</p>'
+        assert flag in section
+    assert section.count('<td class="text">foreign.safetensors</td>') == 2
+    assert section.count("<td>unknown</td>") == 6
+
+
 def test_few_patients_are_said_and_their_scores_withheld(inputs, page):
     metrics = json.loads((inputs[0] / "reports/small/metrics.json").read_text())["splits"]["test"]
     table = page.split("AUROC of each finding")[1]

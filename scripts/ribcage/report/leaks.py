@@ -145,6 +145,11 @@ def leaks(certificate: Facts, duplicates: Facts, seen: list[Facts]) -> dict[str,
             ],
         ),
         "official": _official(certificate["official_test"]),
+        "warnings": [
+            f"{row['name']}: {row['sentence']}"
+            for row in seen
+            if not row["known"] or row["val"] or row["test"]
+        ],
         "ledger": Table(
             ["model", "starts from", *(f"{name} films seen before" for name in SPLITS), ""],
             [
