@@ -16,7 +16,8 @@ rule all:
     """Build everything that params.yaml asks for: the report, or without films the data's page."""
     default_target: True
     input:
-        "reports/index.html" if BATCHES else "reports/data",
+        "reports/data.html",
+        ["reports/index.html"] if BATCHES else [],
 
 
 onstart:

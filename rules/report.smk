@@ -2,7 +2,7 @@
 
 
 rule describe_data:
-    """Count, audit and picture the data; write its page and its datasheet before any training."""
+    """Count, audit and picture the data."""
     input:
         stamp=".stamps/describe_data",
         tables="data/raw/tables",
@@ -18,7 +18,6 @@ rule describe_data:
         films=expand(FILMS, batch=BATCHES),
     output:
         description=directory("reports/data"),
-        sheet="reports/datasheet.md",
     log:
         "logs/describe_data.log",
     benchmark:
@@ -26,12 +25,32 @@ rule describe_data:
     conda:
         "../environment.yml"
     params:
-        title=config["write_report"]["title"],
         thresholds=config["curate_images"]["quality"],
         extreme_films=config["describe_data"]["extreme_films"],
         picture_px=config["describe_data"]["picture_px"],
     script:
         "../scripts/describe_data.py"
+
+
+rule write_datasheet:
+    """Render the page on the data and its datasheet, before any training."""
+    input:
+        stamp=".stamps/write_datasheet",
+        tables="data/raw/tables",
+        description="reports/data",
+    output:
+        page="reports/data.html",
+        sheet="reports/datasheet.md",
+    log:
+        "logs/write_datasheet.log",
+    benchmark:
+        "benchmarks/write_datasheet.tsv"
+    conda:
+        "../environment.yml"
+    params:
+        title=config["write_report"]["title"],
+    script:
+        "../scripts/write_datasheet.py"
 
 
 rule score_predictions:

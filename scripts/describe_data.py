@@ -1,4 +1,4 @@
-"""Count, audit and picture the data, and write its page and its datasheet before any training."""
+"""Count, audit and picture the data: every figure on it that page, report and datasheet show."""
 
 import json
 from collections.abc import Iterable
@@ -16,20 +16,8 @@ from ribcage.films import decode, read_batch
 from ribcage.lists import official_lists, read_list
 from ribcage.measures import RULES
 from ribcage.progress import say
-from ribcage.report import data, leaks
-from ribcage.report.datasheet import datasheet, markdown
-from ribcage.report.evidence import commit, sources
-from ribcage.report.render import render
 from ribcage.tables import read_meta, read_table
 
-CONTENTS = (
-    ("data", "Data"),
-    ("curation", "Dropped"),
-    ("leaks", "Proof of the split"),
-    ("baseline", "Without looking"),
-    ("datasheet", "Datasheet"),
-    ("sources", "Sources"),
-)
 WEBP: dict[str, Any] = {"format": "WEBP", "quality": 78, "method": 4}
 
 
@@ -134,16 +122,14 @@ def main(
     baseline: Path,
     films: list[Path],
     description: Path,
-    sheet: Path,
-    title: str,
     thresholds: dict[str, Any],
     extreme_films: int,
     picture_px: int,
 ) -> None:
-    """Write `reports/data/` and `reports/datasheet.md`.
+    """Write `reports/data/`.
 
-    `facts.json` has every figure that the page, the datasheet and the report's section on data
-    show; `index.html` is the page on the data alone, `*.webp` the films nearest to a rule.
+    `facts.json` has every figure that the page on the data, the datasheet and the report's section
+    on data show; `*.webp` are the films nearest to a rule of quality.
 
     Args:
         tables: the folder that fetch_tables made.
@@ -158,8 +144,6 @@ def main(
         baseline: the folder of score_metadata_baseline.
         films: the batches' archives or folders.
         description: the folder to write.
-        sheet: the datasheet to write.
-        title: of the pages.
         thresholds: of curate_images.quality.
         extreme_films: films of each rule that are shown.
         picture_px: the longer side of their pictures.
@@ -182,23 +166,7 @@ def main(
     draw(wanted, films, description, picture_px)
     text = json.dumps(facts, indent=1, allow_nan=False)
     (description / "facts.json").write_text(text + "\n", encoding="utf-8")
-    parts = datasheet(facts)
-    sheet.write_text(markdown(parts, title), encoding="utf-8")
-    page = render(
-        "data.html",
-        title=f"{title}: the data",
-        contents=CONTENTS,
-        data=data.data(facts, description),
-        curation=leaks.curation(facts),
-        leaks=leaks.leaks(facts["certificate"], facts["duplicates"], []),
-        baseline=leaks.baseline(facts["baseline"]),
-        datasheet=parts,
-        sources=sources(tables),
-        commit=commit(),
-        facts=facts,
-    )
-    (description / "index.html").write_text(page, encoding="utf-8")
-    say(f"{facts['certificate']['verdict']} The page: reports/data/index.html")
+    say(facts["certificate"]["verdict"])
 
 
 if "snakemake" in globals():  # the only line that knows about Snakemake

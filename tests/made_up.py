@@ -13,6 +13,7 @@ from ribcage.leaks import certify
 from ribcage.measures import RULES, Measures
 from ribcage.tables import read_table, write_table
 from score_metadata_baseline import main as score_baseline
+from write_datasheet import main as write_datasheet
 
 META = {"labels_version": "other", "source_sha256": "5" * 64}
 HOSTILE = "<img src=x onerror=alert(1)>\"'.png"
@@ -80,11 +81,21 @@ def describe(folder, **changes):
             "baseline": folder / "baseline",
             "films": [folder / "films"],
             "description": folder / "data",
-            "sheet": folder / "datasheet.md",
-            "title": "A test",
             "thresholds": OFF,
             "extreme_films": 2,
             "picture_px": 32,
             **changes,
         },
     )
+    write_datasheet(
+        folder / "tables", folder / "data", folder / "data.html", folder / "datasheet.md", "A test"
+    )
+
+
+def described(folder):
+    """All of it in a folder, with a list that names one film."""
+    write_tables(folder, FILMS)
+    (folder / "tables" / "blacklists").mkdir()
+    (folder / "tables" / "blacklists" / "rotated.csv").write_text("00000000_000.png\n")
+    describe(folder)
+    return folder

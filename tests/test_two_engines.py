@@ -27,6 +27,8 @@ def experiment(name):
 
 BOTH = experiment("unweighted") | experiment("weighted")
 REPORT = {"write_report"}
+PAGES = REPORT | {"write_datasheet"}
+"""What shows the title, or is made by the report's code."""
 
 
 def edit(file, old, new):
@@ -95,11 +97,13 @@ SCENARIOS = {
     ),
     "an unrelated parameter": (
         edit("params.yaml", "title: Ribcage smoke test", "title: Another title"),
-        REPORT,
+        PAGES,
     ),
     "a data parameter": (
         edit("params.yaml", "val_share: 0.125", "val_share: 0.25"),
-        {"split_patients"} | BOTH | REPORT,
+        {"split_patients", "score_metadata_baseline", "describe_data", "write_datasheet"}
+        | BOTH
+        | REPORT,
     ),
     "a library module of one step": (
         edit("scripts/ribcage/losses.py", "import torch\n", "import torch  # edited\n"),
@@ -113,7 +117,10 @@ SCENARIOS = {
         append("scripts/split_patients.py", "\n# edited\n"),
         {"split_patients"},
     ),
-    "report code": (append("scripts/ribcage/report/style.css", "\nb { color: #000 }\n"), REPORT),
+    "report code": (
+        append("scripts/ribcage/report/style.css", "\nb { color: #000 }\n"),
+        PAGES,
+    ),
     "a comment, threads and resources in the Snakefile": (rules_of_execution, set()),
     "a new experiment": (
         edit("params.yaml", "  weighted:\n", "  another: {lr: 0.001}\n  weighted:\n"),
@@ -236,7 +243,7 @@ def test_what_was_run_before_comes_back_from_the_cache(pair):
     for title, which in (("Another", 0), ("Ribcage smoke test", 1)):
         pair.change(lambda folder, title=title: retitle(folder, title))
         ran = pair.run()
-        assert {jobs[which] == REPORT and not jobs[1 - which] for jobs in ran.values()} == {True}
+        assert {jobs[which] == PAGES and not jobs[1 - which] for jobs in ran.values()} == {True}
         pair.check()
 
 
@@ -254,11 +261,11 @@ def test_a_switch_to_another_branch_and_back(pair):
         retitle(folder, "Other")
 
     pair.change(other)
-    assert list(pair.run().values()) == [(REPORT, set())] * 2
+    assert list(pair.run().values()) == [(PAGES, set())] * 2
     pair.change(lambda folder: sh("git commit -q --all -m other", folder))
     # Back with git alone: the outputs are the other branch's, and both engines see it.
     pair.change(lambda folder: sh("git checkout -q -", folder))
-    assert list(pair.run().values()) == [(set(), REPORT)] * 2
+    assert list(pair.run().values()) == [(set(), PAGES)] * 2
     pair.check()
     # There again, with the outputs: nothing is left to do.
     pair.change(lambda folder: sh("git checkout -q other", folder))
@@ -274,7 +281,7 @@ def test_a_reviewer_rebuilds_the_report_without_the_films(pair):
     assert not (pair.folders["dvc"] / "data/raw/images").exists()
     assert list(pair.run(**flags).values()) == [(set(), set())] * 2
     pair.change(lambda folder: retitle(folder, "A reviewer's"))
-    assert list(pair.run(**flags).values()) == [(REPORT, set())] * 2
+    assert list(pair.run(**flags).values()) == [(PAGES, set())] * 2
     pair.check(**flags)
     assert not (pair.folders["dvc"] / "data/raw/images").exists()
 
@@ -283,5 +290,5 @@ def test_a_shallow_clone(pair):
     pair.pull("git clone -q --depth 1")
     assert list(pair.run().values()) == [(set(), set())] * 2
     pair.change(lambda folder: retitle(folder, "Shallow"))
-    assert list(pair.run().values()) == [(REPORT, set())] * 2
+    assert list(pair.run().values()) == [(PAGES, set())] * 2
     pair.check()
