@@ -66,47 +66,14 @@ def draw(wanted: dict[str, str], films: Iterable[Path], folder: Path, side_px: i
     """
     left = dict(wanted)
     for batch in films:
-        for image, data_ in read_batch(batch, set(left)):
-            picture = Image.fromarray(decode(data_, image))
+        for image, data in read_batch(batch, set(left)):
+            picture = Image.fromarray(decode(data, image))
             picture.thumbnail((side_px, side_px), Image.Resampling.BOX)
             picture.save(folder / left.pop(image), **WEBP)
             if not left:
                 return
     if left:
         raise InputError(f"describe_data: no batch holds {min(left)} any more; index them again")
-
-
-def read_facts(
-    tables: Path,
-    images: Path,
-    measures: Path,
-    duplicates: Path,
-    curated: Path,
-    dropped: Path,
-    spared: Path,
-    split: Path,
-    certificate: Path,
-    baseline: Path,
-) -> Facts:
-    """Read what the other steps wrote, and count it; the arguments are those of `main`."""
-    indexed, sides = read_table(images), read_table(split)
-    found = json.loads(certificate.read_text(encoding="utf-8"))
-    of_patient = sides.drop_duplicates("patient").set_index("patient")["split"]
-    indexed["list"] = indexed["image"].map(official_lists(tables))
-    # Drawn by image, a patient has no side.
-    indexed["split"] = None if found["leaky"] else indexed["patient"].map(of_patient)
-    facts = describe(
-        indexed,
-        read_table(curated).merge(sides[["image", "split"]], on="image"),
-        read_table(measures),
-        read_duplicates(duplicates),
-        pd.read_csv(dropped),
-        pd.read_csv(spared),
-        {path.stem: set(read_list(path)) for path in sorted((tables / "blacklists").glob("*.csv"))},
-        read_meta(curated),
-    )
-    metrics = json.loads((baseline / "metrics.json").read_text(encoding="utf-8"))
-    return {**facts, "certificate": found, "baseline": metrics}
 
 
 def main(
@@ -148,19 +115,25 @@ def main(
         extreme_films: films of each rule that are shown.
         picture_px: the longer side of their pictures.
     """
-    facts = read_facts(
-        tables,
-        images,
-        measures,
-        duplicates,
-        curated,
-        dropped,
-        spared,
-        split,
-        certificate,
-        baseline,
+    indexed, sides, measured = (read_table(path) for path in (images, split, measures))
+    found = json.loads(certificate.read_text(encoding="utf-8"))
+    of_patient = sides.drop_duplicates("patient").set_index("patient")["split"]
+    indexed["list"] = indexed["image"].map(official_lists(tables))
+    # Drawn by image, a patient has no side.
+    indexed["split"] = None if found["leaky"] else indexed["patient"].map(of_patient)
+    facts = describe(
+        indexed,
+        read_table(curated).merge(sides[["image", "split"]], on="image"),
+        measured,
+        read_duplicates(duplicates),
+        pd.read_csv(dropped),
+        pd.read_csv(spared),
+        {path.stem: set(read_list(path)) for path in sorted((tables / "blacklists").glob("*.csv"))},
+        read_meta(curated),
     )
-    facts["extremes"] = extremes(read_table(measures), thresholds, extreme_films)
+    facts["certificate"] = found
+    facts["baseline"] = json.loads((baseline / "metrics.json").read_text(encoding="utf-8"))
+    facts["extremes"] = extremes(measured, thresholds, extreme_films)
     description.mkdir()
     wanted = {film["image"]: film["picture"] for s in facts["extremes"] for film in s["films"]}
     draw(wanted, films, description, picture_px)

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ribcage.duplicates import MAX_PARTNERS
+from ribcage.duplicates import MAX_PARTNERS, PAIR_COLUMNS, crowded
 from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.progress import say, track
@@ -130,11 +130,10 @@ def main(measures: Path, duplicates: Path, max_distance_bits: int, threads: int 
         (names[first], names[second], bits, sums[first] == sums[second])
         for (first, second), bits in sorted(pairs.items())
     ]
-    out = pd.DataFrame(rows, columns=["image", "other", "distance_bits", "same_pixels"])
+    out = pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
     out.to_csv(duplicates, index=False, lineterminator="\n")
-    crowded = int((out["image"].value_counts() >= MAX_PARTNERS).sum())
-    if crowded:
-        say(f"{crowded:,} films have {MAX_PARTNERS} partners or more; the nearest are written")
+    if many := crowded(out):
+        say(f"{many:,} films have {MAX_PARTNERS} partners or more; the nearest are written")
     same = int(out["same_pixels"].sum())
     say(f"{len(table):,} films: {same:,} pairs of equal ones, {len(out) - same:,} of near ones")
 

@@ -10,7 +10,7 @@ from ribcage import leaks
 from ribcage.duplicates import read_duplicates
 from ribcage.engine import step
 from ribcage.errors import InputError
-from ribcage.lists import OFFICIAL_LISTS, official_lists
+from ribcage.lists import OFFICIAL_LISTS, SPLITS, official_lists
 from ribcage.progress import say
 from ribcage.tables import read_meta, read_table, write_table
 
@@ -85,7 +85,7 @@ def by_lists(table: pd.DataFrame, tables: Path, val_share: float, seed: int) -> 
 
 def check(rows: pd.DataFrame) -> None:
     """Refuse a split with an empty side."""
-    for name in leaks.SIDES:
+    for name in SPLITS:
         if not (rows["split"] == name).any():
             raise InputError(
                 f"split_patients: {name} is empty ({len(rows)} images in all); "
@@ -148,7 +148,7 @@ def main(
         leaks.refuse(found)
     write_table(rows, split, read_meta(curated))
     certificate.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    for name in leaks.SIDES:
+    for name in SPLITS:
         say(f"{name}: {found['films'][name]:,} images of {found['patients'][name]:,} patients")
     say(found["verdict"])
 

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -94,6 +95,19 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in facts.glob("blacklist_*.csv"):
         shutil.copy(path, folder / "blacklists")
     return folder
+
+
+@pytest.fixture(scope="session")
+def described(tmp_path_factory):
+    """A made-up data set with all that describe_data and write_datasheet make of it; read only."""
+    from made_up import write_described  # imports what most tests do not need
+
+    return write_described(tmp_path_factory.mktemp("described"))
+
+
+@pytest.fixture(scope="session")
+def facts(described):
+    return json.loads((described / "data" / "facts.json").read_text())
 
 
 def predictions_of(truth: pd.DataFrame, seed: int = 0) -> pd.DataFrame:

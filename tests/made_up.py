@@ -92,7 +92,7 @@ def describe(folder, **changes):
     )
 
 
-def described(folder):
+def write_described(folder):
     """All of it in a folder, with a list that names one film."""
     write_tables(folder, FILMS)
     (folder / "tables" / "blacklists").mkdir()

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,20 +5,9 @@ from PIL import Image
 
 from conftest import png
 from describe_data import draw, extremes
-from made_up import OFF, described
-from ribcage.description import Facts
+from made_up import OFF, write_described
 from ribcage.errors import InputError
 from ribcage.measures import RULES
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return described(tmp_path_factory.mktemp("described"))
-
-
-@pytest.fixture(scope="module")
-def facts(folder) -> Facts:
-    return json.loads((folder / "data" / "facts.json").read_text())
 
 
 def test_extremes_are_the_films_at_the_end_that_the_rule_names():
@@ -34,12 +21,12 @@ def test_extremes_are_the_films_at_the_end_that_the_rule_names():
     assert extremes(measures.head(0), OFF, 2) == []
 
 
-def test_the_extremes_are_drawn_small(folder, facts):
+def test_the_extremes_are_drawn_small(described, facts):
     shown = {f["picture"] for sheet in facts["extremes"] for f in sheet["films"]}
-    drawn = {path.name for path in (folder / "data").glob("*.webp")}
+    drawn = {path.name for path in (described / "data").glob("*.webp")}
     assert shown == drawn and len(facts["extremes"]) == len(RULES)
     for name in drawn:
-        with Image.open(folder / "data" / name) as picture:
+        with Image.open(described / "data" / name) as picture:
             assert picture.size == (32, 24)
 
 
@@ -50,7 +37,7 @@ def test_a_film_that_is_gone_is_one_sentence(tmp_path):
         draw({"a.png": "a.webp", "b.png": "b.webp"}, [tmp_path / "films"], tmp_path, 32)
 
 
-def test_the_same_inputs_give_the_same_bytes(folder, tmp_path):
-    described(tmp_path)
+def test_the_same_inputs_give_the_same_bytes(described, tmp_path):
+    write_described(tmp_path)
     for name in ("data/facts.json", "data.html", "datasheet.md"):
-        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
+        assert (tmp_path / name).read_bytes() == (described / name).read_bytes(), name

@@ -5,9 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from made_up import HOSTILE, described
+from made_up import HOSTILE
 from ribcage.audit import audit
-from ribcage.description import Facts
 from ribcage.findings import FINDINGS
 from ribcage.report import data, leaks
 from ribcage.report.bars import Bars, bars, pyramid
@@ -15,18 +14,8 @@ from ribcage.report.datasheet import datasheet, escaped, markdown
 from test_audit import population
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return described(tmp_path_factory.mktemp("described"))
-
-
-@pytest.fixture(scope="module")
-def facts(folder) -> Facts:
-    return json.loads((folder / "data" / "facts.json").read_text())
-
-
-def test_the_page_shows_every_section_and_loads_nothing(folder):
-    page = (folder / "data.html").read_text()
+def test_the_page_shows_every_section_and_loads_nothing(described):
+    page = (described / "data.html").read_text()
     for anchor in ("data", "curation", "leaks", "baseline", "datasheet", "sources"):
         assert f'<section id="{anchor}">' in page and f'href="#{anchor}"' in page
     assert not re.findall(r"""(?:src|href)=["'](?!#|data:)[^"']*""", page)
@@ -34,14 +23,14 @@ def test_the_page_shows_every_section_and_loads_nothing(folder):
     assert html.escape(HOSTILE) in page or "&lt;img src=x onerror" in page
 
 
-def test_the_numbers_are_those_of_the_files(folder, facts):
-    page = html.unescape((folder / "data.html").read_text())
+def test_the_numbers_are_those_of_the_files(described, facts):
+    page = html.unescape((described / "data.html").read_text())
     assert "88 films of 88 patients are used, of 90 films of 90 patients in the table." in page
     assert "1 film that a list or rule names is kept" in page
     verdict = facts["certificate"]["verdict"]
     assert verdict in page and "No patient and no film is on two sides" in verdict
     assert facts["certificate"]["pairs"][1]["near_duplicates"] == 1
-    metrics = json.loads((folder / "baseline" / "metrics.json").read_text())
+    metrics = json.loads((described / "baseline" / "metrics.json").read_text())
     value = metrics["splits"]["test"]["macro"]["auroc"]["value"]
     assert f"reaches a macro AUROC of {value:.3f}" in page
 

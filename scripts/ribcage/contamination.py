@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 
 from ribcage.errors import InputError
-from ribcage.lists import OFFICIAL_TEST
+from ribcage.lists import OFFICIAL_TEST, SPLITS
 
 RECORD = "seen.parquet"
 DIGEST = "seen_sha256"
@@ -158,7 +158,7 @@ def ledger(seen: Seen, weights: str, split: pd.DataFrame, phantoms: bool) -> dic
     seen = seen.among(phantoms)
     counts: dict[str, int | None] = {}
     least: dict[str, int] = {}
-    for side in ("train", "val", "test"):
+    for side in SPLITS:
         counts[side], least[side] = _count(seen, split[split["split"] == side])
     known = None not in counts.values()
     likely = not known and "unknown" not in seen.also
@@ -188,7 +188,7 @@ def _sentence(found: dict[str, Any]) -> str:
     weights = found["weights"]
     name = {"none": "A random start", "imagenet": "ImageNet"}.get(weights, weights)
     told = []
-    for side in ("train", "val", "test"):
+    for side in SPLITS:
         least = found["at_least"][side]
         if least:
             told.append(f"{'at least ' if found[side] is None else ''}{least:,} {side} films")

@@ -8,9 +8,9 @@ import pandas as pd
 from ribcage.audit import FILMS_A_PATIENT, SIDES, audit
 from ribcage.films import ABSENT
 from ribcage.findings import FINDINGS, NO_FINDING
+from ribcage.lists import SPLITS
 
 Facts = dict[str, Any]
-SPLITS = ("train", "val", "test")
 QUANTILES = (0, 0.01, 0.05, 0.5, 0.95, 0.99, 1)
 BINS = 40
 """Of the histogram of a measure, between its 0.1 % and 99.9 % quantiles."""

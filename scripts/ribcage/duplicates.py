@@ -27,7 +27,7 @@ def read_duplicates(path: Path) -> pd.DataFrame:
     return pairs.assign(same_pixels=pairs["same_pixels"].astype(str).eq("True"))
 
 
-def are_cut(pairs: pd.DataFrame) -> bool:
-    """Whether a film has as many partners as are written, so that there may be more pairs."""
+def crowded(pairs: pd.DataFrame) -> int:
+    """How many films have as many equal or near partners as are written, and so may have more."""
     counts = pairs.groupby(["image", "same_pixels"]).size()
-    return bool((counts >= MAX_PARTNERS).any())
+    return len({image for image, _ in counts.index[counts >= MAX_PARTNERS]})

@@ -5,14 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from ribcage.duplicates import are_cut
+from ribcage.duplicates import crowded
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
-from ribcage.lists import OFFICIAL_TEST
+from ribcage.lists import OFFICIAL_TEST, SPLITS
 from ribcage.tables import labels_of
 from ribcage.words import plural
 
-SIDES = ("train", "val", "test")
 VIEWS = ("PA", "AP")
 
 Certificate = dict[str, Any]
@@ -51,7 +50,7 @@ def certify(
     if table["patient"].isna().any():
         lost = table["image"][table["patient"].isna()].iloc[0]
         raise InputError(f"split.parquet: {lost} is not among the curated images")
-    sides = {name: table[table["split"] == name] for name in SIDES}
+    sides = {name: table[table["split"] == name] for name in SPLITS}
     pairs = _pairs(sides, duplicates)
     shares = any(pair["patients"] or pair["films"] for pair in pairs)
     found: Certificate = {
@@ -61,7 +60,7 @@ def certify(
         "patients": {name: int(part["patient"].nunique()) for name, part in sides.items()},
         "pairs": pairs,
         "films_compared": int((table["width_px"] > 0).sum()),
-        "at_least": are_cut(duplicates),
+        "at_least": crowded(duplicates) > 0,
         "prevalence": _prevalence(sides),
         "views": {
             name: {view: _share(part["view_position"] == view) for view in VIEWS}
@@ -80,7 +79,7 @@ def _pairs(sides: dict[str, pd.DataFrame], duplicates: pd.DataFrame) -> list[dic
         zip(*(duplicates[name] for name in ("image", "other", "same_pixels")), strict=True)
     )
     pairs = []
-    for one, other in combinations(SIDES, 2):
+    for one, other in combinations(SPLITS, 2):
         first, second = films[one], films[other]
         across = [
             (image, twin, same)
@@ -122,7 +121,7 @@ def _official_test(split: pd.DataFrame, listed: int) -> dict[str, int | bool] | 
     if not listed:
         return None
     at = split["split"][split["official"] == "test"].value_counts()
-    sides = {name: int(at.get(name, 0)) for name in SIDES}
+    sides = {name: int(at.get(name, 0)) for name in SPLITS}
     test = int((split["split"] == "test").sum())
     return {"listed": listed, **sides, "whole": test == sides["test"] == OFFICIAL_TEST}
 

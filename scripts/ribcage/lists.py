@@ -4,6 +4,8 @@ from pathlib import Path
 
 from ribcage.errors import InputError
 
+SPLITS = ("train", "val", "test")
+"""The sides of a split."""
 OFFICIAL_LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
 """The source's own split: the file of each of its two lists."""
 OFFICIAL_TEST = 25_596

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from ribcage.description import QUANTILES, SPLITS, Facts
+from ribcage.description import QUANTILES, Facts
 from ribcage.findings import FINDINGS, NO_FINDING
+from ribcage.lists import SPLITS
 from ribcage.report.bars import Bars, bars, pyramid
 from ribcage.report.charts import Line, chart
 from ribcage.report.pictures import file_uri

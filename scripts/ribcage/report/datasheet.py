@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ribcage.description import SPLITS, Facts
+from ribcage.description import Facts
 from ribcage.findings import FINDINGS, NO_FINDING
+from ribcage.lists import SPLITS
 from ribcage.report.data import version
 from ribcage.words import percent, plural
 

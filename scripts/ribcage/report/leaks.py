@@ -3,9 +3,9 @@
 from typing import Any
 
 from ribcage.audit import ADULTS, outstanding
-from ribcage.description import SPLITS, Facts
+from ribcage.description import Facts
 from ribcage.findings import FINDINGS
-from ribcage.lists import OFFICIAL_TEST
+from ribcage.lists import OFFICIAL_TEST, SPLITS
 from ribcage.report.sections import FEW_PATIENTS, Table, scored, withheld
 from ribcage.words import percent, plural
 
