@@ -83,6 +83,15 @@ def nih_starter() -> Path:
 
 
 @pytest.fixture(scope="session")
+def facts_folder() -> Path:
+    """Tables of published and computed figures, which are not part of the project."""
+    folder = ROOT.parent / "shared" / "facts"
+    if not folder.is_dir():
+        pytest.skip(f"no tables of published figures at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """NIH's own tables at full size and the blacklists, which are not part of the project."""
     facts = ROOT.parent / "shared" / "facts"
