@@ -12,100 +12,22 @@ from PIL import Image
 
 from ribcage import cams as cam
 from ribcage import nets
+from ribcage.answers import answers_on
 from ribcage.boxes import BoxesOf, read_boxes
 from ribcage.cams import Pointed
 from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.films import decode, read_batch
 from ribcage.findings import FINDINGS
+from ribcage.gallery import gallery
 from ribcage.progress import Progress, say
 from ribcage.shards import Shards
-from ribcage.tables import labels_by_image, read_meta, read_table, write_table
+from ribcage.tables import labels_by_image, read_meta, read_table, write_numbers, write_table
 
 FILMS_A_STEP = 16
-OTHER_RULES = 4
-"""How many rows of a finding are chosen otherwise than for having a box."""
 SAME_PROBABILITY = 0.1
 """bfloat16 moves a probability by at most 0.011 (measured); a wrong film or model by far more."""
 WEBP: dict[str, Any] = {"format": "WEBP", "quality": 85, "method": 4}
-
-
-def outcomes(truth: np.ndarray, called: np.ndarray) -> np.ndarray:
-    """TP, FP, FN or TN of each film, taking its label as the truth."""
-    return np.where(truth, np.where(called, "TP", "FN"), np.where(called, "FP", "TN"))
-
-
-def choose(
-    rows: pd.DataFrame, boxed: set[str], per_finding: int, rng: np.random.Generator
-) -> list[tuple[str, str]]:
-    """Choose the films of one finding by rule: nobody picks the pretty ones.
-
-    First films with a box, drawn at random: what the other rules leave, but at least one. Then the
-    most confident true positive, the most confident false positive, the lowest false negative, and
-    a random true positive; each the first that is not chosen yet.
-
-    Args:
-        rows: image, probability, outcome.
-        boxed: positive films that have a box of this finding.
-        per_finding: how many at the most.
-        rng: the source of the random draws.
-
-    Returns:
-        (image, why) in this order; why is boxed, most confident, most wrong or random.
-    """
-    ranked = rows.sort_values(["probability", "image"], ascending=[False, True])
-    of = {kind: ranked.loc[ranked["outcome"] == kind, "image"].tolist() for kind in ("TP", "FP")}
-    missed = ranked.loc[ranked["outcome"] == "FN", "image"].tolist()[::-1]
-    with_box = rng.permutation(sorted(boxed)).tolist()[: max(1, per_finding - OTHER_RULES)]
-    candidates = [
-        *(([image], "boxed") for image in with_box),
-        (of["TP"], "most confident"),
-        (of["FP"], "most wrong"),
-        (missed, "most wrong"),
-        (rng.permutation(sorted(of["TP"])).tolist(), "random"),
-    ]
-    chosen: dict[str, str] = {}
-    for images, why in candidates:
-        fresh = [image for image in images if image not in chosen]
-        if fresh:
-            chosen[fresh[0]] = why
-    return list(chosen.items())[:per_finding]
-
-
-def gallery(
-    test: pd.DataFrame,
-    labels: pd.DataFrame,
-    thresholds: dict[str, Any],
-    boxes: BoxesOf,
-    per_finding: int,
-    seed: int,
-) -> pd.DataFrame:
-    """Choose what is shown: image, finding, outcome, why, probability, threshold.
-
-    Args:
-        test: predictions of the test films.
-        labels: bool [n, 14] of the same films.
-        thresholds: of thresholds.json.
-        boxes: of the test films.
-        per_finding: rows a finding at the most.
-        seed: of the random draws.
-    """
-    parts = []
-    for number, finding in enumerate(FINDINGS):
-        known = labels[finding].to_numpy()
-        at = (thresholds.get(finding) or {}).get("threshold")
-        if not known.any() or at is None:
-            say(f"{finding}: not shown; {'no threshold' if known.any() else 'no test film has it'}")
-            continue
-        rows = test[["image"]].assign(probability=test[finding], threshold=float(at))
-        rows["outcome"] = outcomes(known, test[finding].to_numpy() >= at)
-        boxed = {image for image in test["image"][known] if (image, finding) in boxes}
-        rng = np.random.default_rng([seed, number])
-        why = dict(choose(rows, boxed, per_finding, rng))
-        part = rows.set_index("image").loc[list(why)].reset_index()
-        parts.append(part.assign(finding=finding, why=list(why.values())))
-    columns = ["image", "finding", "outcome", "why", "probability", "threshold"]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def compute_maps(
@@ -245,10 +167,10 @@ def main(
 ) -> None:
     """Write `reports/<experiment>/cams/`.
 
-    `cams.parquet` has a row a shown map: image, finding, outcome (TP, FP, FN), why (boxed, most
-    confident, most wrong, random), probability, threshold, peak_x_px, peak_y_px (film pixels), hit
-    (null without boxes), n_boxes, iou (of what reaches half of the map's maximum), scale (that
-    maximum, in logits: the brightest colour), grid (cells a side) and cell_px (film pixels a cell).
+    `cams.parquet` has a row a shown map: what `gallery.gallery` gives, and peak_x_px, peak_y_px
+    (film pixels), hit (null without boxes), n_boxes, iou (of what reaches half of the map's
+    maximum), scale (that maximum, in logits: the brightest colour), grid (cells a side) and cell_px
+    (film pixels a cell).
     `films/<stem>.webp`, `overlays/<stem>-<finding>.webp` and `maps/<stem>-<finding>.npy`, float32
     [grid, grid], go with it. `localisation.csv` is the pointing game on all boxed test films.
 
@@ -256,11 +178,12 @@ def main(
         model: the folder of train_classifier.
         predictions: the folder of predict_findings for the same model.
         curated: the kept images with their labels.
-        tables: the folder of fetch_tables, with `boxes.csv`.
+        tables: the folder of fetch_tables, with `boxes.csv`, and what experts said if they did.
         shards: the batches' shard folders.
         films: the batches' archives or folders, in the order of `shards`.
         cams: the folder to write.
-        per_finding: maps of a finding at the most.
+        per_finding: maps of a finding at the most, besides those of films on which experts and
+            labels disagree.
         display_px: the longer side of a shown film.
         seed: of the random choices.
     """
@@ -273,7 +196,8 @@ def main(
     labels = labels_by_image(read_table(curated), test["image"].tolist(), str(predictions))
     thresholds = json.loads((predictions / "thresholds.json").read_text(encoding="utf-8"))
     boxes = read_boxes(tables / "boxes.csv", set(test["image"]))
-    shown = gallery(test, labels, thresholds, boxes, per_finding, seed)
+    answers = answers_on(tables, test["image"].tolist())
+    shown = gallery(test, labels, answers, thresholds, boxes, per_finding, seed)
     shard = Shards(shards, config["view"], config["size_px"])
     images = sorted({*shown["image"], *(image for image, _ in boxes)})
     maps = compute_maps(net, shard, images, str(predictions))
@@ -282,9 +206,7 @@ def main(
         folder.mkdir()
     write_table(describe(shown, maps, boxes, shard), cams / "cams.parquet", read_meta(curated))
     pointing = localise(maps, boxes, shard)
-    pointing.to_csv(
-        cams / "localisation.csv", index=False, float_format="%.6g", lineterminator="\n"
-    )
+    write_numbers(pointing, cams / "localisation.csv")
     draw_all(shown, maps, boxes, shard, films, cams, display_px)
     last = pointing.iloc[-1]
     if last["films"]:

@@ -8,12 +8,13 @@ from PIL import Image
 from torch import nn
 
 from conftest import png, write_archive
-from draw_cams import choose, main, outcomes
+from draw_cams import main
 from ribcage import cams, nets
 from ribcage.boxes import Box, read_boxes
 from ribcage.cams import ALL, Pointed
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
+from ribcage.gallery import outcomes
 from ribcage.shards import Square, cut, square_around
 from ribcage.tables import read_table, write_table
 
@@ -189,28 +190,6 @@ def test_the_pointing_game_counts_films_beside_blind_pointers():
     assert cams.wilson(1, 3) == pytest.approx((0.0615, 0.7923), abs=1e-4)
 
 
-def test_films_are_chosen_by_rule():
-    truth = np.array([1, 1, 1, 0, 0, 1, 1, 0], bool)
-    score = np.array([0.9, 0.8, 0.7, 0.95, 0.6, 0.1, 0.2, 0.1])
-    rows = pd.DataFrame({"image": list("abcdefgh"), "probability": score})
-    rows["outcome"] = outcomes(truth, score >= 0.5)
-    assert rows["outcome"].tolist() == ["TP", "TP", "TP", "FP", "FP", "FN", "FN", "TN"]
-    picks = choose(rows, {"a"}, 5, np.random.default_rng(0))
-    assert picks[:4] == [
-        ("a", "boxed"),
-        ("b", "most confident"),
-        ("d", "most wrong"),
-        ("f", "most wrong"),
-    ]
-    assert picks[4] == ("c", "random")
-    assert choose(rows, set(), 2, np.random.default_rng(0)) == [
-        ("a", "most confident"),
-        ("d", "most wrong"),
-    ]
-    many = choose(rows, set("abcfg"), 6, np.random.default_rng(0))
-    assert [why for _, why in many].count("boxed") == 2 and len(dict(many)) == 6
-
-
 SIZES = {f"{n:08d}_000.png": size for n, size in enumerate([(120, 90), (80, 80), (70, 110)] * 4)}
 
 
@@ -303,6 +282,29 @@ def test_the_gallery_and_its_table_belong_together(made):
     assert first["why"] == "boxed" and first["n_boxes"] == 1
     whole = table[table["image"] == list(SIZES)[6]]
     assert whole["hit"].all()
+
+
+def test_films_on_which_experts_and_labels_disagree_are_shown_besides(made):
+    before = read_table(draw(made, "before", per_finding=2) / "cams.parquet")
+    assert before["expert"].isna().all() and before["expert"].dtype == "boolean"
+    names = list(SIZES)
+    said = pd.DataFrame({"image": names, "Abnormal": 1}).assign(**dict.fromkeys(FINDINGS, 0))
+    said["Mass"] = [1, 1, 0, 0, 1, 1, 0, 1, 1, 1, 0, 1]  # labelled: the first eight
+    said.to_csv(made / "tables" / "expert_all.csv", index=False)
+    folder = draw(made, per_finding=2)
+    table = read_table(folder / "cams.parquet")
+    disputed = table[(table["finding"] == "Mass") & (table["why"] == "experts disagree")]
+    assert 1 <= len(disputed) <= 2 and set(disputed["expert_question"]) == {"Mass"}
+    assert set(disputed["image"]) <= {names[n] for n in (2, 3, 6, 8, 9)}
+    for row in disputed.itertuples():
+        assert row.expert != (row.outcome in ("TP", "FN"))
+        assert (folder / "overlays" / f"{row.image[:-4]}-Mass.webp").is_file()
+    of_experts = said.set_index("image")
+    for row in table.itertuples():
+        assert row.expert == bool(of_experts.at[row.image, row.finding])
+    others = table[table["why"] != "experts disagree"]
+    assert (others.groupby("finding").size() <= 2).all()
+    assert not table.duplicated(["image", "finding"]).any()
 
 
 def test_every_boxed_test_film_is_judged_though_not_shown(made):
