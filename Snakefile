@@ -17,7 +17,12 @@ rule all:
     default_target: True
     input:
         "reports/data.html",
+        "reports/imported",
         ["reports/index.html"] if BATCHES else [],
+        expand(
+            "reports/{experiment}/model_card.md",
+            experiment=EXPERIMENTS if BATCHES else [],
+        ),
 
 
 onstart:

@@ -54,7 +54,7 @@ rule write_datasheet:
 
 
 rule score_predictions:
-    """Score an experiment: AUROC and average precision of each finding, macro and micro."""
+    """Score an experiment against the labels, with intervals over patients."""
     input:
         stamp=".stamps/score_predictions/{experiment}",
         predictions=expand("reports/{{experiment}}/{seed}", seed=config["seeds"]),
@@ -63,8 +63,12 @@ rule score_predictions:
     output:
         metrics_file="reports/{experiment}/metrics.json",
         curves="reports/{experiment}/curves.csv",
+        strata="reports/{experiment}/strata.csv",
+        mean="reports/{experiment}/predictions.parquet",
         headline="reports/{experiment}/headline.json",
         roc="reports/{experiment}/roc.csv",
+        pr="reports/{experiment}/pr.csv",
+        reliability="reports/{experiment}/reliability.csv",
     log:
         "logs/score_predictions/{experiment}.log",
     benchmark:
@@ -73,6 +77,7 @@ rule score_predictions:
         "../environment.yml"
     params:
         experiment="{experiment}",
+        settings=config["score_predictions"],
     script:
         "../scripts/score_predictions.py"
 
@@ -93,8 +98,90 @@ rule score_metadata_baseline:
         "../environment.yml"
     params:
         model=config["score_metadata_baseline"]["model"],
+        settings=config["score_predictions"],
     script:
         "../scripts/score_metadata_baseline.py"
+
+
+rule import_predictions:
+    """Score the predictions of models that were trained elsewhere, as if they were experiments."""
+    input:
+        stamp=".stamps/import_predictions",
+        curated="data/interim/curated.parquet",
+        images="data/interim/images.parquet",
+        split="data/interim/split.parquet",
+        tables="data/raw/tables",
+        baseline="reports/metadata_baseline",
+    output:
+        imported=directory("reports/imported"),
+        page="reports/imported.html",
+    log:
+        "logs/import_predictions.log",
+    benchmark:
+        "benchmarks/import_predictions.tsv"
+    conda:
+        "../environment.yml"
+    params:
+        files=config["import_predictions"],
+        settings=config["score_predictions"],
+        title=config["write_report"]["title"],
+    script:
+        "../scripts/import_predictions.py"
+
+
+rule write_model_card:
+    """Write what an experiment's networks are, how good, and what they are no good for."""
+    input:
+        stamp=".stamps/write_model_card/{experiment}",
+        models=expand("models/{{experiment}}/{seed}", seed=config["seeds"]),
+        metrics_file="reports/{experiment}/metrics.json",
+        strata="reports/{experiment}/strata.csv",
+        split="data/interim/split.parquet",
+        certificate="reports/certificate.json",
+    output:
+        card="reports/{experiment}/model_card.md",
+    log:
+        "logs/write_model_card/{experiment}.log",
+    benchmark:
+        "benchmarks/write_model_card/{experiment}.tsv"
+    conda:
+        "../environment.yml"
+    params:
+        experiment="{experiment}",
+        settings=lambda wildcards: settings.of_experiment(config, wildcards.experiment),
+        title=config["write_report"]["title"],
+    script:
+        "../scripts/write_model_card.py"
+
+
+rule compare_experiments:
+    """Set experiments side by side, and subtract them on the same films and resamples."""
+    input:
+        stamp=".stamps/compare_experiments",
+        predictions=expand(
+            "reports/{experiment}/predictions.parquet", experiment=EXPERIMENTS
+        ),
+        scores=expand("reports/{experiment}/metrics.json", experiment=EXPERIMENTS),
+        models=expand(
+            "models/{experiment}/{seed}", experiment=EXPERIMENTS, seed=config["seeds"]
+        ),
+        baseline="reports/metadata_baseline",
+        imported="reports/imported",
+        curated="data/interim/curated.parquet",
+    output:
+        experiments="reports/experiments.csv",
+        comparison="reports/comparison.json",
+    log:
+        "logs/compare_experiments.log",
+    benchmark:
+        "benchmarks/compare_experiments.tsv"
+    conda:
+        "../environment.yml"
+    params:
+        settings=config["score_predictions"],
+        trained={name: settings.of_experiment(config, name) for name in EXPERIMENTS},
+    script:
+        "../scripts/compare_experiments.py"
 
 
 rule draw_cams:
@@ -137,8 +224,9 @@ rule write_report:
             "models/{experiment}/{seed}", experiment=EXPERIMENTS, seed=config["seeds"]
         ),
         metrics=expand("reports/{experiment}/metrics.json", experiment=EXPERIMENTS),
-        curves=expand("reports/{experiment}/curves.csv", experiment=EXPERIMENTS),
         cams=expand("reports/{experiment}/cams", experiment=EXPERIMENTS),
+        comparison_file="reports/comparison.json",
+        imported="reports/imported",
         on_real_films="benchmarks/lungs_on_real_films.json",
     output:
         report=report("reports/index.html", category="Ribcage"),

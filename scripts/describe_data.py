@@ -76,6 +76,19 @@ def draw(wanted: dict[str, str], films: Iterable[Path], folder: Path, side_px: i
         raise InputError(f"describe_data: no batch holds {min(left)} any more; index them again")
 
 
+def ranking_of(scores: dict[str, Any]) -> dict[str, Any]:
+    """What the pages say of the baseline: AUROC and average precision of each class."""
+    kept = {
+        split: {
+            name: {metric: of[metric] for metric in ("auroc", "ap")}
+            for name, of in classes.items()
+            if "auroc" in of
+        }
+        for split, classes in scores["splits"].items()
+    }
+    return {**scores, "splits": kept}
+
+
 def main(
     tables: Path,
     images: Path,
@@ -132,7 +145,7 @@ def main(
         read_meta(curated),
     )
     facts["certificate"] = found
-    facts["baseline"] = json.loads((baseline / "metrics.json").read_text(encoding="utf-8"))
+    facts["baseline"] = ranking_of(json.loads((baseline / "metrics.json").read_text("utf-8")))
     facts["extremes"] = extremes(measured, thresholds, extreme_films)
     description.mkdir()
     wanted = {film["image"]: film["picture"] for s in facts["extremes"] for film in s["films"]}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ribcage import metrics, nets
+from ribcage import nets, thresholds
 from ribcage.engine import step
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
@@ -27,7 +27,7 @@ def fit_thresholds(truth: pd.DataFrame, given: pd.DataFrame) -> dict[str, dict[s
     fitted: dict[str, dict[str, Any]] = {}
     for finding in FINDINGS:
         known, score = truth[finding].to_numpy(), given[finding].to_numpy()
-        cut = metrics.youden_threshold(known, score)
+        cut = thresholds.youden(known, score)
         row: dict[str, Any] = {"threshold": None, "sensitivity": None, "specificity": None}
         if not np.isnan(cut):
             called = score >= cut

@@ -10,6 +10,7 @@ products 0.660; boosted trees 0.659 to 0.660. The test films had no part in that
 import json
 from itertools import combinations_with_replacement
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,10 +23,11 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from ribcage import metrics
 from ribcage.engine import step
 from ribcage.errors import InputError
+from ribcage.evaluation.bootstrap import Resamples
+from ribcage.evaluation.scoring import Scores, fit_on, score_split
 from ribcage.findings import FINDINGS
 from ribcage.progress import say
-from ribcage.scoring import Scores, score_split
-from ribcage.tables import labels_of, read_meta, read_table, write_table
+from ribcage.tables import labels_of, read_meta, read_table, write_numbers, write_table
 
 FEATURES = ("is_ap", "is_male", "age_years", "log_follow_up", "age_unknown")
 """What the model is told; never the patient's ID, which would only name the patient."""
@@ -97,15 +99,15 @@ def fit(
         asked: inputs of other films, [m, 5].
 
     Returns:
-        Probabilities float32 [m, 14], the training share itself for a finding that has one class
-        only; and the coefficients of a logistic model: finding, feature (of `TERMS`), coefficient,
+        Probabilities float32 [m, 14], NaN for a finding that has one class only in training; and
+        the coefficients of a logistic model: finding, feature (of `TERMS`), coefficient,
         of features brought to mean 0 and standard deviation 1 in training.
     """
     given, weights = {}, []
     for finding in FINDINGS:
         known = labels[finding].to_numpy()
         if not metrics.defined(known):
-            given[finding] = np.full(len(asked), known.mean(), np.float32)
+            given[finding] = np.full(len(asked), np.nan, np.float32)
             continue
         model = model_of(kind, len(inputs)).fit(inputs, known)
         given[finding] = model.predict_proba(asked)[:, 1].astype(np.float32)
@@ -117,16 +119,17 @@ def fit(
     return pd.DataFrame(given), found
 
 
-def main(curated: Path, split: Path, baseline: Path, model: str) -> None:
+def main(curated: Path, split: Path, baseline: Path, model: str, settings: dict[str, Any]) -> None:
     """Write `reports/metadata_baseline/`: metrics.json, predictions.parquet, coefficients.csv.
 
     Args:
         curated: the kept images with their labels.
         split: image, patient, split.
         baseline: the folder to write. metrics.json: model, features, `not_fitted` (findings with
-            one class only in train), and by split the scores of `scoring.score_split`;
-            coefficients.csv is empty for a model that has none.
+            one class only in train), settings, fitted (`scoring.fit_on` val), and by split the
+            scores of `scoring.score_split`; coefficients.csv is empty for a model that has none.
         model: `logistic` or `boosting`.
+        settings: the block score_predictions: resamples, sensitivity, specificity, bins, seed.
 
     Raises:
         InputError: the split has no train film, or neither val nor test films.
@@ -146,18 +149,21 @@ def main(curated: Path, split: Path, baseline: Path, model: str) -> None:
     baseline.mkdir()
     predictions = pd.concat([rows[["image", "patient", "split"]], given], axis=1)
     write_table(predictions, baseline / "predictions.parquet", read_meta(curated))
-    weights.to_csv(
-        baseline / "coefficients.csv", index=False, float_format="%.6g", lineterminator="\n"
-    )
+    write_numbers(weights, baseline / "coefficients.csv")
     truth = labels_of(rows, str(curated))
+    val = (rows["split"] == "val").to_numpy()
+    fitted = fit_on(truth[val], predictions[val], settings)
     splits: dict[str, Scores] = {}
-    for name in ("val", "test"):
-        chosen = (rows["split"] == name).to_numpy()
-        splits[name], _ = score_split(truth[chosen], predictions[chosen])
+    for name, chosen in {"val": val, "test": ~val}.items():
+        patients = rows["patient"][chosen].to_numpy()
+        resamples = Resamples(patients, settings["resamples"], settings["seed"])
+        splits[name] = score_split(truth[chosen], predictions[chosen], resamples, fitted, settings)
         area = splits[name]["macro"]["auroc"]
-        say(f"{name}: macro AUROC {area['value']} over {area['findings']} findings, no film seen")
+        over = f"over {area['findings']} findings, no film seen"
+        say(f"{name}: macro AUROC {metrics.told(area)} {over}")
     lacking = [f for f in FINDINGS if not metrics.defined(labels[f].to_numpy())]
-    report = {"model": model, "features": FEATURES, "not_fitted": lacking, "splits": splits}
+    about = {"model": model, "features": FEATURES, "not_fitted": lacking}
+    report = {**about, "settings": settings, "fitted": fitted, "splits": splits}
     (baseline / "metrics.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,28 +1,31 @@
-"""Score an experiment: AUROC and average precision of each finding, macro and micro."""
+"""Score an experiment against the labels, with intervals over patients."""
 
 import json
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
-
-from ribcage import shortcuts
 from ribcage.engine import step
-from ribcage.errors import InputError
+from ribcage.evaluation.evaluate import evaluate
 from ribcage.findings import FINDINGS
-from ribcage.progress import say
-from ribcage.scoring import Scores, score_split
-from ribcage.tables import labels_by_image, read_table
+from ribcage.tables import read_meta, read_table, write_numbers, write_table
+
+PLOTS = {
+    "roc": ("macro", "false_positive_rate", "true_positive_rate"),
+    "pr": ("macro", "recall", "precision"),
+    "reliability": ("micro", "mean_probability", "share_of_positives"),
+}
+"""The curves of the test films that DVC plots: class, and names of the axes."""
 
 
-def seed_mean(predictions: list[Path]) -> pd.DataFrame:
-    """Mean the probabilities of an experiment's seeds; all must have scored the same films."""
-    first, *others = (read_table(folder / "predictions.parquet") for folder in predictions)
-    for folder, other in zip(predictions[1:], others, strict=True):
-        if not first[["image", "split"]].equals(other[["image", "split"]]):
-            raise InputError(f"{folder}: scored other films than {predictions[0]}")
-    total = sum((other[list(FINDINGS)] for other in others), first[list(FINDINGS)])
-    first[list(FINDINGS)] = total / len(predictions)
-    return first
+def headline_of(splits: dict[str, Any]) -> dict[str, Any]:
+    """What `dvc metrics diff` shows: the few numbers of each split that a change is judged by."""
+    short: dict[str, Any] = {}
+    for split, scores in splits.items():
+        macro = {name: scores["macro"][name]["value"] for name in ("auroc", "ap", "brier", "ece")}
+        ends = {f"auroc_{end}": scores["macro"]["auroc"][end] for end in ("low", "high")}
+        areas = {finding: scores[finding]["auroc"]["value"] for finding in FINDINGS}
+        short[split] = {"macro": {**macro, **ends}, "auroc": areas}
+    return short
 
 
 def main(
@@ -31,52 +34,45 @@ def main(
     tables: Path,
     metrics_file: Path,
     curves: Path,
+    strata: Path,
+    mean: Path,
     headline: Path,
     roc: Path,
+    pr: Path,
+    reliability: Path,
     experiment: str,
+    settings: dict[str, Any],
 ) -> None:
-    """Write `reports/<experiment>/metrics.json`, `curves.csv`, and two extracts for DVC's tables.
+    """Write what `evaluation.evaluate` finds to `reports/<experiment>/`, and extracts for DVC.
 
     Args:
         predictions: the folders of predict_findings, one a seed.
         curated: the kept images with their labels.
-        tables: the folder that fetch_tables made, for its marks.csv.
-        metrics_file: the JSON to write, by split, class and metric; and by split, `marks`, mark and
-            finding: see `shortcuts.score_marks`.
-        curves: the CSV to write: split, class, curve, x, y, threshold.
-        headline: macro AUROC and average precision of each split, for `dvc metrics diff`.
+        tables: the folder that fetch_tables made, for its marks and experts' labels.
+        metrics_file: the JSON to write; docs/evaluation.md says what each entry is.
+        curves: the CSV to write: split, class, curve, x, y, low, high, threshold, films.
+        strata: the CSV to write, see `strata.score`.
+        mean: the predictions to write, the mean of the seeds.
+        headline: a few numbers of each split, for `dvc metrics diff`.
         roc: the macro ROC curve of the test films, for `dvc plots diff`.
+        pr: their macro curve of precision and recall, for the same.
+        reliability: their reliability over all findings, for the same.
         experiment: the experiment's name.
+        settings: the params block `score_predictions`.
     """
-    rows = seed_mean(predictions)
-    truth = labels_by_image(read_table(curated), rows["image"].tolist(), str(predictions[0]))
-    marks = shortcuts.read_marks(tables / "marks.csv", rows["image"].tolist())
-    splits: dict[str, Scores] = {}
-    drawn = []
-    for split in ("val", "test"):
-        chosen = (rows["split"] == split).to_numpy()
-        splits[split], part = score_split(truth[chosen], rows[chosen])
-        borne = {mark: films[chosen] for mark, films in marks.items()}
-        splits[split]["marks"] = shortcuts.score_marks(truth[chosen], rows[chosen], borne)
-        drawn.append(part.assign(split=split))
-        area = splits[split]["macro"]["auroc"]
-        say(f"{split}: macro AUROC {area['value']} over {area['findings']} findings")
     seeds = sorted(int(folder.name) for folder in predictions)
-    report = {"experiment": experiment, "seeds": seeds, "splits": splits}
-    metrics_file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    columns = ["split", "class", "curve", "x", "y", "threshold"]
-    table = pd.concat(drawn, ignore_index=True).reindex(columns=columns)
-    table.to_csv(curves, index=False, float_format="%.6g", lineterminator="\n")
-    short = {
-        split: {name: scores["macro"][name]["value"] for name in ("auroc", "ap")}
-        for split, scores in splits.items()
-    }
+    given = [read_table(folder / "predictions.parquet") for folder in predictions]
+    found = evaluate(experiment, seeds, given, read_table(curated), tables, settings)
+    write_table(found.rows, mean, read_meta(curated))
+    metrics_file.write_text(json.dumps(found.metrics, indent=1) + "\n", encoding="utf-8")
+    write_numbers(found.curves, curves)
+    write_numbers(found.strata, strata)
+    short = headline_of(found.metrics["splits"])
     headline.write_text(json.dumps(short, indent=1) + "\n", encoding="utf-8")
-    macro = (table["split"] == "test") & (table["class"] == "macro") & (table["curve"] == "roc")
-    axes = {"x": "false_positive_rate", "y": "true_positive_rate"}
-    table.loc[macro, ["x", "y"]].rename(columns=axes).to_csv(
-        roc, index=False, float_format="%.6g", lineterminator="\n"
-    )
+    test = found.curves[found.curves["split"] == "test"]
+    for path, (kind, (name, x, y)) in zip((roc, pr, reliability), PLOTS.items(), strict=True):
+        chosen = test[(test["curve"] == kind) & (test["class"] == name)]
+        write_numbers(chosen[["x", "y"]].rename(columns={"x": x, "y": y}), path)
 
 
 if "snakemake" in globals():  # the only line that knows about Snakemake

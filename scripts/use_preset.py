@@ -21,8 +21,9 @@ from ribcage import settings
 from ribcage.engine.jobs import write_whole
 from ribcage.errors import InputError
 
-WHOLE = ("experiments",)
-"""Blocks that a preset replaces: it would otherwise train the default's experiments too."""
+WHOLE = ("experiments", "import_predictions")
+"""Blocks that a preset replaces: it would otherwise train the default's experiments too. Their keys
+are names that the user takes."""
 NIH_FILES = Path(__file__).resolve().parent / "ribcage" / "nih_files.json"
 
 
@@ -42,7 +43,7 @@ def merge(
     """
     for key, value in preset.items():
         dotted = f"{where}.{key}" if where else key
-        if key not in base and not dotted.startswith("experiments."):
+        if key not in base and dotted.split(".")[0] not in WHOLE:
             raise InputError(f"{dotted}: params.yaml has no such key")
         if isinstance(base.get(key), dict) and isinstance(value, dict) and dotted not in whole:
             merge(base[key], value, whole, dotted)

@@ -19,6 +19,7 @@ META = {"labels_version": "other", "source_sha256": "5" * 64}
 HOSTILE = "<img src=x onerror=alert(1)>\"'.png"
 FILMS = 90
 OFF = dict.fromkeys(RULES, "none")
+JUDGED = {"resamples": 100, "sensitivity": 0.9, "specificity": 0.9, "bins": 10, "seed": 1}
 
 
 def write_tables(folder, films):
@@ -71,7 +72,7 @@ def describe(folder, **changes):
     rows = read_table(split).assign(official=None)
     found = certify("random", rows, table, read_duplicates(folder / "duplicates.csv"), 0)
     (folder / "certificate.json").write_text(json.dumps(found))
-    score_baseline(curated, split, folder / "baseline", "logistic")
+    score_baseline(curated, split, folder / "baseline", "logistic", JUDGED)
     names = ["tables", "images", "measures", "duplicates", "curated", "dropped", "spared", "split"]
     ends = {"dropped": ".csv", "spared": ".csv", "duplicates": ".csv", "tables": ""}
     describe_data(

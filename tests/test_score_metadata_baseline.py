@@ -38,7 +38,8 @@ def data(tmp_path):
 
 
 def score(data, model="logistic", name="baseline"):
-    main(data / "curated.parquet", data / "split.parquet", data / name, model)
+    settings = {"resamples": 100, "sensitivity": 0.9, "specificity": 0.9, "bins": 10, "seed": 1}
+    main(data / "curated.parquet", data / "split.parquet", data / name, model, settings)
     return json.loads((data / name / "metrics.json").read_text())
 
 
@@ -51,13 +52,17 @@ def test_it_finds_what_the_table_tells_and_nothing_else(data, model):
     assert test["Mass"]["auroc"]["value"] == pytest.approx(0.5, abs=0.12)
     assert report["model"] == model and report["features"] == list(FEATURES)
     assert set(report["splits"]) == {"val", "test"}
-    assert set(test) == {*FINDINGS, "macro", "micro"}
+    assert set(test) == {*FINDINGS, "macro", "micro", "weighted", "samples"}
+    assert test["Effusion"]["auroc"]["low"] < test["Effusion"]["auroc"]["value"]
+    cut = report["fitted"]["thresholds"]["Effusion"]["youden"]
+    assert test["Effusion"]["at"]["youden"]["threshold"] == cut
 
 
-def test_a_finding_that_train_lacks_is_guessed_and_said(data):
+def test_a_finding_that_train_lacks_is_left_undefined_and_said(data):
     report = score(data)
     assert report["not_fitted"] == ["Fibrosis"]
-    assert report["splits"]["test"]["Fibrosis"]["auroc"]["value"] == 0.5
+    row = report["splits"]["test"]["Fibrosis"]["auroc"]
+    assert row["value"] is None and row["positives"] > 0
 
 
 def test_scores_are_those_of_the_predictions_it_leaves(data):

@@ -66,6 +66,14 @@ def test_a_setting_of_one_experiment_leaves_the_others(params):
     assert read["experiments"]["weighted"] == {"weighting": "weighted", "lr": 0.01}
 
 
+def test_a_model_to_import_is_named_by_the_user(params):
+    one = "import_predictions.theirs={file: a.csv, of: own_test, learnt_from: unknown}"
+    use_preset(ROOT / "presets" / "smoke.yaml", [one], params)
+    assert settings.read(params)["import_predictions"]["theirs"]["file"] == "a.csv"
+    use_preset(ROOT / "presets" / "smoke.yaml", ["import_predictions.theirs.of=this_split"], params)
+    assert settings.read(params)["import_predictions"]["theirs"]["of"] == "this_split"
+
+
 @pytest.mark.parametrize(
     ("assignment", "words"),
     [
@@ -92,12 +100,13 @@ def test_a_bad_setting_is_refused_and_nothing_is_written(params, assignment, wor
         ("seeds: [1]", "seeds: []", "seeds: .*non-empty|seeds: .*too short"),
         ("{size_px: 64, weighting: weighted}", "{size_pixels: 64}", "'size_pixels'"),
         ("  densenet121-64-weighted:", "  lungs:", "experiments: 'lungs' should not .*index.html"),
+        ("  densenet121-64-weighted:", "  imported:", "experiments: 'imported' should not .*"),
         ("  densenet121-64-weighted:", "  metadata_baseline:", "'metadata_baseline' should not"),
         ("  densenet121-64-weighted:", "  certificate.json:", "'certificate.json' should not"),
         ("  fold: 0", "  fold: 5", "split_patients.fold: 5 is none of 5 folds, 0 to 4"),
         ("init_seen: beside", "init_seen: unknwon", "init_seen: 'unknwon' .*official_train_val"),
         ("contaminated: refuse", "contaminated: ignore", "contaminated: 'ignore' is not one of"),
-        ("shards: [lungs-64, lungs-96]", "shards: [lungs-64]", "trains on lungs-96, which write_"),
+        ("no_lungs-64, lungs-96]", "no_lungs-64]", "trains on lungs-96, which write_"),
         ("archives: *batches", "archives: []", "fetches every batch"),
         ("test: 0.2}", "test: 0.3}", "split_patients.shares: must sum to 1, not 1.1"),
         (
@@ -129,6 +138,37 @@ def test_a_bad_setting_is_refused_and_nothing_is_written(params, assignment, wor
         ("seeds: [1]", "seeds: [1", "is not YAML"),
         ("batches [images_001,", "batches [1,", "batches.0: 1 is not of type .*such as images_001"),
         ("absent: refuse", "absent: keep", "absent: keep is for a run on the tables alone; write"),
+        (
+            "import_predictions: {}",
+            "import_predictions: {densenet121-64-weighted: {file: a.csv, of: own_test, "
+            "learnt_from: nothing}}",
+            "import_predictions.densenet121-64-weighted: an experiment has this name; take another",
+        ),
+        (
+            "import_predictions: {}",
+            "import_predictions: {metadata_baseline: {file: a, of: own_test, learnt_from: x.txt}}",
+            "import_predictions: 'metadata_baseline' should not .*take another name",
+        ),
+        (
+            "import_predictions: {}",
+            "import_predictions: {a/b: {file: a, of: own_test, learnt_from: nothing}}",
+            "import_predictions: 'a/b' does not match",
+        ),
+        (
+            "import_predictions: {}",
+            "import_predictions: {a: {file: a, of: test, learnt_from: nothing}}",
+            "import_predictions.a.of: 'test' is not one of .*own_test: all films",
+        ),
+        (
+            "import_predictions: {}",
+            "import_predictions: {a: {file: a, of: own_test, learnt_from: beside}}",
+            "import_predictions.a.learnt_from: 'beside' .*a film a line",
+        ),
+        (
+            "import_predictions: {}",
+            "import_predictions: {a: {file: a, of: own_test}}",
+            "import_predictions.a: 'learnt_from' is a required property",
+        ),
         ("mirror: none", "mirror: /nih", "source.mirror: a phantom source reads nothing official"),
     ],
 )
@@ -214,8 +254,8 @@ def test_numbers_are_read_as_dvc_reads_them(params):
 
 def test_an_experiment_is_its_settings_over_the_defaults():
     read = settings.read(ROOT / "params.yaml")
-    one = settings.of_experiment(read, "densenet121-96-weighted")
-    assert (one["size_px"], one["weighting"]) == (96, "weighted")
+    one = settings.of_experiment(read, "densenet121-64-weighted")
+    assert (one["size_px"], one["weighting"]) == (64, "weighted")
     assert one["batch_size"] == read["train_classifier"]["batch_size"]
 
 

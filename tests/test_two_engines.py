@@ -17,7 +17,13 @@ ENGINES = {"snakemake": "snakemake --cores all", "dvc": "dvc repro"}
 OUTPUTS = ("data", "models", "reports", "provenance")
 
 STAGES = set(load_yaml(ROOT / "dvc.yaml")["stages"])
-TRAINED = ("train_classifier/{}/1", "predict_findings/{}/1", "score_predictions/{}", "draw_cams/{}")
+TRAINED = (
+    "train_classifier/{}/1",
+    "predict_findings/{}/1",
+    "score_predictions/{}",
+    "write_model_card/{}",
+    "draw_cams/{}",
+)
 
 
 def experiment(name):
@@ -26,8 +32,9 @@ def experiment(name):
 
 
 BOTH = experiment("unweighted") | experiment("weighted")
-REPORT = {"write_report"}
-PAGES = REPORT | {"write_datasheet"}
+REPORT = {"compare_experiments", "write_report"}
+CARDS = {"write_model_card/unweighted", "write_model_card/weighted"}
+PAGES = {"write_report", "write_datasheet", "import_predictions"} | CARDS
 """What shows the title, or is made by the report's code."""
 
 
@@ -102,6 +109,7 @@ SCENARIOS = {
     "a data parameter": (
         edit("params.yaml", "val_share: 0.125", "val_share: 0.25"),
         {"split_patients", "score_metadata_baseline", "describe_data", "write_datasheet"}
+        | {"import_predictions"}
         | BOTH
         | REPORT,
     ),

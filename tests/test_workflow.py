@@ -234,12 +234,15 @@ def test_real_films_run_through_to_the_report(nih_starter, tmp_path):
     assert done.returncode != 0 and f"{name}: the file is truncated" in done.stdout
 
 
-def test_tables_alone_end_in_the_page_on_the_data(finished, tmp_path):
+def test_tables_alone_end_in_the_pages_on_data_and_on_imported_predictions(finished, tmp_path):
     folder = clone(tmp_path)
     source = finished / "data" / "phantoms"
     where = (f"source.{key}={source}" for key in ("origin", "images"))
     command = [sys.executable, "scripts/use_preset.py", "presets/nih_tables.yaml"]
-    sh([*command, "source.kind=local", "source.suffix=''", *where], folder)
+    theirs = pd.read_parquet(finished / "reports/weighted/predictions.parquet")
+    theirs.drop(columns=["patient", "split"]).to_csv(folder / "theirs.csv", index=False)
+    imported = "import_predictions={theirs: {file: theirs.csv, of: own_test, learnt_from: nothing}}"
+    sh([*command, "source.kind=local", "source.suffix=''", *where, imported], folder)
     sh("snakemake --cores 2", folder)
     page = (folder / "reports/data.html").read_text()
     assert "this run is on the tables alone" in page and "The films are phantoms" in page
@@ -250,6 +253,9 @@ def test_tables_alone_end_in_the_page_on_the_data(finished, tmp_path):
         len(dropped) + sum(certificate["films"].values()) == 80 and len(dropped) + len(spared) > 1
     )
     assert "# Datasheet" in (folder / "reports/datasheet.md").read_text()
+    scores = json.loads((folder / "reports/imported/theirs/metrics.json").read_text())
+    assert scores["films"] == {"val": 0, "test": len(theirs)}
+    assert "theirs.csv" in (folder / "reports/imported.html").read_text()
     assert "Nothing to be done" in sh("snakemake --dry-run", folder).stdout
     assert "up to date" in sh("dvc status write_datasheet split_patients", folder).stdout
 
@@ -270,9 +276,10 @@ def test_the_two_graphs_are_the_same(built):
         assert (ROOT / "scripts" / f"{rule}.py").is_file()
         assert (ROOT / "tests" / f"test_{rule}.py").is_file()
     tables = {
+        "compare_experiments",
         "fetch_tables",
-        "score_predictions",
         "write_datasheet",
+        "write_model_card",
     }  # they have no number of their own
     assert rules - tables <= blocks
 
@@ -307,7 +314,7 @@ def test_every_parameter_of_a_rule_is_one_of_its_stage():
         params = params.group(1) if params else ""
         used = set(re.findall(r'config\["(\w+)"\]', params))
         used |= {block for word, block in (constants | calls).items() if word in params}
-        if "settings=config" in params:
+        if "settings=config," in params:
             used |= set(load_yaml(ROOT / "params.yaml"))
         lost = {block for block in used - declared if (name, block) not in placed}
         assert not lost, f"{name}: {lost} are not in its stage's params"

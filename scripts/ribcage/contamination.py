@@ -8,7 +8,7 @@ NIH. The segmenter's weights learn lungs and no findings, so that no ledger is k
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -78,9 +78,25 @@ def seen_by(init: str, init_seen: str) -> Seen:
         return Seen()
     if init_seen == "beside":
         return _beside(Path(init))
-    if init_seen in KINDS:
-        return Seen(also=frozenset([init_seen]))
-    return Seen(films_of(_listed(Path(init_seen)), phantoms=False))
+    return told(init_seen, "init_seen", KINDS)
+
+
+def told(word: str, key: str, kinds: Sequence[str] = KINDS[1:]) -> Seen:
+    """Say what a user tells of a model: the films that it has learnt from.
+
+    Args:
+        word: one of `KINDS` but `beside`, or a text file with a film a line.
+        key: the setting that the word stands in, for errors.
+        kinds: what it may be beside a path, for errors.
+
+    Raises:
+        InputError: there is no such list, or it names no film.
+    """
+    if word == "nothing":
+        return Seen()
+    if word in NOT_BY_NAME:
+        return Seen(also=frozenset([word]))
+    return Seen(films_of(_listed(Path(word), key, kinds), phantoms=False))
 
 
 def _beside(weights: Path) -> Seen:
@@ -115,10 +131,10 @@ def _beside(weights: Path) -> Seen:
     return Seen(films, also if also <= NOT_BY_NAME else also & NOT_BY_NAME | {"unknown"})
 
 
-def _listed(path: Path) -> list[str]:
+def _listed(path: Path, key: str, kinds: Sequence[str]) -> list[str]:
     """Names of a list as the reproductions keep them: the first word of a line, labels after it."""
     if not path.is_file():
-        raise InputError(f"{path}: no such list; init_seen is a list's path or {', '.join(KINDS)}")
+        raise InputError(f"{path}: no such list; {key} is a list's path or {', '.join(kinds)}")
     if path.stat().st_size > MAX_LIST_BYTES:
         raise InputError(f"{path}: larger than {MAX_LIST_BYTES >> 20} MiB, which no list is")
     try:

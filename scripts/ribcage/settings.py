@@ -85,6 +85,9 @@ def _contradictions(settings: Settings) -> Iterable[str]:
     fold, folds = settings["split_patients"]["fold"], settings["split_patients"]["folds"]
     if fold >= folds:
         yield f"split_patients.fold: {fold} is none of {folds} folds, 0 to {folds - 1}"
+    for name in settings["import_predictions"]:
+        if name in settings["experiments"]:
+            yield f"import_predictions.{name}: an experiment has this name; take another"
     written = settings["write_shards"]["shards"]
     for name in settings["experiments"]:
         wanted = "{view}-{size_px}".format(**of_experiment(settings, name))

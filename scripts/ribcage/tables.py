@@ -25,6 +25,11 @@ def write_table(frame: pd.DataFrame, path: Path, meta: dict[str, str]) -> None:
     pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **head}), path)
 
 
+def write_numbers(frame: pd.DataFrame, path: Path) -> None:
+    """Write a CSV of numbers with six digits: the same bytes on every machine."""
+    frame.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+
+
 def read_meta(path: Path) -> dict[str, str]:
     """Read what `write_table` was given as `meta`, after a check of the class list.
 
@@ -57,11 +62,11 @@ def labels_of(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     return frame[list(FINDINGS)].astype(bool)
 
 
-def labels_by_image(curated: pd.DataFrame, images: Sequence[str], where: str) -> pd.DataFrame:
-    """Find the labels of images by their names, bool [n, 14]; the order of tables means nothing.
+def rows_by_image(curated: pd.DataFrame, images: Sequence[str], where: str) -> pd.DataFrame:
+    """Find the curated rows of images by their names, [n]; the order of tables means nothing.
 
     Args:
-        curated: the kept images with their labels, each once.
+        curated: the kept images, each once.
         images: file names.
         where: the table that names the images, for the error.
 
@@ -72,4 +77,9 @@ def labels_by_image(curated: pd.DataFrame, images: Sequence[str], where: str) ->
     if (rows < 0).any():
         lost = images[int((rows < 0).argmax())]
         raise InputError(f"{where}: {lost} is not among the curated images")
-    return labels_of(curated.iloc[rows], "curated.parquet")
+    return curated.iloc[rows].reset_index(drop=True)
+
+
+def labels_by_image(curated: pd.DataFrame, images: Sequence[str], where: str) -> pd.DataFrame:
+    """Find the labels of images by their names, bool [n, 14]; see `rows_by_image`."""
+    return labels_of(rows_by_image(curated, images, where), "curated.parquet")
