@@ -8,9 +8,25 @@ import pandas as pd
 
 from ribcage.engine import step
 from ribcage.errors import InputError
+from ribcage.literature import PUBLISHED_BOUNDS, published
 from ribcage.progress import say
-from ribcage.report import data, evidence, leaks, outcome, sections, shortcuts
+from ribcage.report import (
+    calibration,
+    comparison,
+    data,
+    evidence,
+    experts,
+    imports,
+    leaks,
+    literature,
+    outcome,
+    results,
+    sections,
+    shortcuts,
+    strata,
+)
 from ribcage.report import lungs as lung_section
+from ribcage.report.charts import style_of
 from ribcage.report.datasheet import datasheet
 from ribcage.report.render import render
 from ribcage.tables import read_meta, read_table
@@ -23,6 +39,11 @@ CONTENTS = (
     ("lungs", "Lungs"),
     ("training", "Training"),
     ("results", "Results"),
+    ("calibration", "Calibration"),
+    ("strata", "For whom it works"),
+    ("experts", "Radiologists"),
+    ("comparison", "What looking is worth"),
+    ("literature", "Literature"),
     ("shortcuts", "Shortcuts"),
     ("explanation", "Where the networks look"),
     ("provenance", "Provenance"),
@@ -36,16 +57,13 @@ LIMITS = (
     "There are no lateral films, no earlier films and no clinical history beside a film.",
     "ChestX-ray14 comes from one hospital; what a model learns there may not hold elsewhere.",
     "Phantoms are drawings. They test the pipeline, not the medicine.",
-    "Intervals over patients are not computed yet: small differences mean nothing.",
+    "Intervals say what other patients of the same kind would change; they know nothing of another "
+    "hospital, of wrong labels, or of another training.",
 )
 
 
 def gather(
-    models: list[Path],
-    metrics: list[Path],
-    curves: list[Path],
-    cams: list[Path],
-    settings: dict[str, Any],
+    models: list[Path], metrics: list[Path], cams: list[Path], settings: dict[str, Any]
 ) -> list[outcome.Experiment]:
     """Put together what belongs to each experiment, in the order of params.yaml."""
     experiments = []
@@ -54,12 +72,11 @@ def gather(
         experiments.append(
             {
                 "name": name,
-                "style": f"e{number % 8}",
+                "style": style_of(number),
                 "settings": {**settings["train_classifier"], **settings["experiments"][name]},
-                "metrics": json.loads(_of(metrics, name).read_text(encoding="utf-8")),
-                "curves": pd.read_csv(_of(curves, name)),
+                **imports.scores_of(_of(metrics, name).parent),
                 "cams": _of(cams, name),
-                "models": [_model(folder, name, f"e{number % 8}", len(own)) for folder in own],
+                "models": [_model(folder, name, style_of(number), len(own)) for folder in own],
             }
         )
     return experiments
@@ -89,8 +106,9 @@ def main(
     sheets: Path,
     models: list[Path],
     metrics: list[Path],
-    curves: list[Path],
     cams: list[Path],
+    comparison_file: Path,
+    imported: Path,
     on_real_films: Path,
     report: Path,
     title: str,
@@ -107,9 +125,10 @@ def main(
         lungs: the batches' lung tables.
         sheets: the folder of draw_lungs.
         models: the folders of train_classifier.
-        metrics: a metrics.json an experiment.
-        curves: a curves.csv an experiment.
+        metrics: a metrics.json an experiment, with curves.csv and strata.csv beside it.
         cams: a folder of draw_cams an experiment.
+        comparison_file: comparison.json of compare_experiments.
+        imported: the folder of import_predictions.
         on_real_films: what benchmarks/lungs_on_real_films.py measured, if it ever did.
         report: the page to write.
         title: its title.
@@ -120,7 +139,10 @@ def main(
     facts = json.loads((description / "facts.json").read_text(encoding="utf-8"))
     found = pd.concat([read_table(path) for path in lungs], ignore_index=True)
     dice = json.loads((segmenter / "metrics.json").read_text(encoding="utf-8"))
-    experiments = gather(models, metrics, curves, cams, settings)
+    experiments = gather(models, metrics, cams, settings)
+    foreign = imports.read(imported, len(experiments))
+    beside = imports.beside(foreign)
+    compared = json.loads(comparison_file.read_text(encoding="utf-8"))
     meta = read_meta(curated)
     blind = facts["baseline"]["splits"]["test"]
     seen = [{"name": m["name"], **m["config"]["seen"]} for e in experiments for m in e["models"]]
@@ -142,7 +164,22 @@ def main(
         baseline=leaks.baseline(facts["baseline"]),
         lungs=lung_section.lungs(found, segmenter, dice, sheets, on_real_films),
         training=sections.training([model for e in experiments for model in e["models"]]),
-        results=outcome.results(experiments, blind),
+        results=results.results(experiments, blind, compared, beside),
+        imports=imports.section(foreign),
+        calibration=calibration.section(experiments, beside),
+        strata=strata.section(experiments),
+        comparison=comparison.section(experiments, compared, blind),
+        experts=experts.section(
+            experiments, evidence.disagreements(experiments, kept), PUBLISHED_BOUNDS, beside
+        ),
+        literature=literature.section(
+            experiments,
+            published(),
+            settings["split_patients"]["kind"],
+            settings["source"]["kind"],
+            bool((facts["certificate"]["official_test"] or {}).get("whole")),
+            meta["labels_version"],
+        ),
         shortcuts=shortcuts.section(experiments),
         explanation=evidence.explanation(experiments, kept),
         provenance=evidence.provenance(experiments, meta, tables, settings),

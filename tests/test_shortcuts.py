@@ -1,21 +1,20 @@
 """A shortcut that is planted is found by the report, and none is found where none was planted."""
 
-import json
-
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
+from conftest import predictions_of
+from ribcage.evaluation.bootstrap import Resamples
+from ribcage.evaluation.shortcuts import read_marks, score_marks
 from ribcage.findings import FINDINGS
 from ribcage.phantoms.exposure import draw_film
 from ribcage.phantoms.population import Cohort, Film, Shortcut, population
 from ribcage.report import shortcuts
-from ribcage.tables import write_table
-from score_predictions import main as score
 
-META = {"labels_version": "other", "source_sha256": "0" * 64}
 PLANTED = Shortcut("Nodule", "pacemaker", 0.85, 0.10)
 SEED = 5
 
@@ -37,37 +36,28 @@ def cut(film: Film) -> np.ndarray:
     return ((small - small.mean()) / (small.std() + 1)).ravel()
 
 
-def said_of(folder, cohort: Cohort) -> tuple[dict, dict]:
+def said_of(cohort: Cohort) -> tuple[dict, dict]:
     """Train on half of the patients, score the others, and return the report's section."""
     films = some_films(cohort)
-    table = pd.DataFrame({"image": [f.name for f in films], "patient": [f.patient for f in films]})
     truth = pd.DataFrame([[f in film.findings for f in FINDINGS] for film in films])
     truth.columns = list(FINDINGS)
-    write_table(pd.concat([table, truth], axis=1), folder / "curated.parquet", META)
-    (folder / "tables").mkdir()
-    marks = [f"{film.name},{mark}" for film in films for mark in film.marks]
-    (folder / "tables" / "marks.csv").write_text("\n".join(["image,mark", *marks]) + "\n")
-    seen, learning = np.stack([cut(film) for film in films]), table["patient"] % 2 == 0
+    patients = np.array([film.patient for film in films])
+    seen, learning = np.stack([cut(film) for film in films]), patients % 2 == 0
     model = LogisticRegression(C=0.002, max_iter=300)
     model.fit(seen[learning], truth["Nodule"][learning])
-    given = pd.DataFrame(0.5, index=table.index, columns=list(FINDINGS))
-    given["Nodule"] = model.predict_proba(seen)[:, 1]
-    sides = np.where(learning, "val", "test")
-    rows = pd.concat([table.assign(split=sides), given], axis=1)
-    (folder / "1").mkdir()
-    write_table(rows, folder / "1" / "predictions.parquet", META)
-    out = [folder / file for file in ("metrics.json", "curves.csv", "headline.json", "roc.csv")]
-    score([folder / "1"], folder / "curated.parquet", folder / "tables", *out, "logistic")
-    metrics = json.loads(out[0].read_text())
-    return shortcuts.section([{"name": "logistic", "metrics": metrics}]), metrics
+    rows = pd.DataFrame(0.5, index=truth.index, columns=list(FINDINGS))
+    rows = rows.assign(Nodule=model.predict_proba(seen)[:, 1], patient=patients)[~learning]
+    kinds = sorted({mark for film in films for mark in film.marks})
+    marks = {kind: np.array([kind in film.marks for film in films])[~learning] for kind in kinds}
+    resamples = Resamples(patients[~learning], 500, 1)
+    scored = score_marks(truth[~learning], rows, marks, resamples)
+    return shortcuts.section([experiment(scored)]), scored
 
 
-def test_a_planted_shortcut_is_found_and_only_where_it_was_planted(tmp_path):
+def test_a_planted_shortcut_is_found_and_only_where_it_was_planted():
     for planted in ((PLANTED,), ()):
-        folder = tmp_path / str(len(planted))
-        folder.mkdir()
-        section, metrics = said_of(folder, Cohort(shortcuts=planted))
-        pair = metrics["splits"]["test"]["marks"]["pacemaker"].get("Nodule")
+        section, scored = said_of(Cohort(shortcuts=planted))
+        pair = scored["pacemaker"].get("Nodule")
         found = [said for said in section["leaning"] if "leans on pacemaker for Nodule" in said]
         assert len(found) == len(planted)
         if planted:
@@ -75,17 +65,26 @@ def test_a_planted_shortcut_is_found_and_only_where_it_was_planted(tmp_path):
             assert "In 1 case a network leans on the mark" in section["sentence"]
 
 
-def pair(broken: float | None, positives: int = 30, alone: float | None = 0.9) -> dict:
-    def row(value: float | None, count: int) -> dict:
-        return {"value": value, "positives": count, "negatives": count}
+def pair(
+    broken: float | None,
+    low: float | None = 0.05,
+    alone: float | None = 0.9,
+    patients: int = 25,
+) -> dict:
+    def row(value: float | None, low: float | None = None) -> dict:
+        high = None if low is None else 0.95
+        counts = {"positives": 30, "negatives": 30, "patients": patients}
+        return {"value": value, "low": low, "high": high, **counts}
 
+    drop = None if broken is None else 0.9 - broken
     return {
         "share_of_positives": 0.85,
         "share_of_negatives": 0.03,
-        "all": row(0.9, 300),
-        "without_mark": row(0.7, 100),
-        "mark_alone": row(alone, 300),
-        "broken": row(broken, positives),
+        "all": row(0.9),
+        "without_mark": row(0.7),
+        "mark_alone": row(alone),
+        "broken": row(broken),
+        "drop": row(drop, low if drop else None),
     }
 
 
@@ -94,18 +93,15 @@ def pair(broken: float | None, positives: int = 30, alone: float | None = 0.9) -
     [
         (pair(0.3), "leans on it"),
         (pair(0.85), "no sign"),
-        (pair(0.95), "no sign"),
-        (pair(0.75, positives=5), "perhaps: too few films to be sure"),
-        (pair(None, positives=4), "too few films break the link to tell"),
+        (pair(0.95, low=-0.2), "no sign"),
+        (pair(0.75, low=-0.01), "perhaps: too few films to be sure"),
+        (pair(0.75, low=None), "perhaps: too few films to be sure"),
+        (pair(None), "too few films break the link to tell"),
+        (pair(0.3, patients=19), "too few patients with the finding to tell"),
     ],
 )
 def test_the_verdict_follows_the_rule_that_is_printed(given, said):
     assert shortcuts.verdict(given) == said
-
-
-def test_the_standard_error_is_hanleys_and_mcneils():
-    # Their example: an area of 0.893 of 58 abnormal and 51 normal images has an error of 0.032.
-    assert shortcuts.standard_error(0.893, 51, 58) == pytest.approx(0.032, abs=0.001)
 
 
 def experiment(marks: dict) -> dict:
@@ -126,6 +122,78 @@ def test_what_there_is_to_say_is_said():
     assert "In 1 case too few films break the link to tell" in untold["sentence"]
     assert leaning["leaning"] == [
         "some leans on drain for Mass: AUROC 0.900 on all films, 0.700 on those without drain, "
-        "0.300 on those that break the link."
+        "0.300 on the 30 positives and 30 negatives that break the link."
     ]
     assert leaning["table"].rows[0][-2:] == ["30 / 30", "leans on it"]
+    rare = shortcuts.section([experiment({"drain": {"Mass": pair(0.3, patients=1)}})])
+    assert rare["table"].rows[0][5:9] == ["too few: 1 patient"] * 3 + ["0.300"]
+    assert "In 1 case too few patients have the finding" in rare["sentence"]
+    assert not rare["leaning"]
+
+
+FILMS = 300
+
+
+@pytest.fixture
+def films():
+    """Labels, predictions, and which films bear a mark that goes with masses."""
+    rng = np.random.default_rng(2)
+    truth = pd.DataFrame(rng.random((FILMS, 14)) < 0.2, columns=FINDINGS)
+    truth["Hernia"] = False
+    rows = predictions_of(truth).assign(patient=np.arange(FILMS) // 2)
+    borne = np.where(truth["Mass"], rng.random(FILMS) < 0.7, rng.random(FILMS) < 0.2)
+    return truth, rows, borne, Resamples(rows["patient"].to_numpy(), 100, 1)
+
+
+def test_a_pair_of_mark_and_finding_is_scored_with_without_and_where_they_part(films):
+    truth, rows, borne, resamples = films
+    scored = score_marks(truth, rows, {"drain": borne}, resamples)["drain"]
+    known, given, pair = truth["Mass"], rows["Mass"], scored["Mass"]
+    assert pair["share_of_positives"] == pytest.approx(borne[known].mean())
+    assert pair["share_of_negatives"] == pytest.approx(borne[~known].mean())
+    for name, chosen in {
+        "all": np.ones(FILMS, bool),
+        "with_mark": borne,
+        "without_mark": ~borne,
+        "broken": known != borne,
+    }.items():
+        expected = roc_auc_score(known[chosen], given[chosen])
+        assert pair[name]["value"] == pytest.approx(expected, abs=1e-12), name
+        assert pair[name]["low"] < expected < pair[name]["high"]
+        assert pair[name]["positives"] == known[chosen].sum()
+    assert pair["mark_alone"]["value"] == pytest.approx(roc_auc_score(known, borne), abs=1e-12)
+    drop = pair["all"]["value"] - pair["broken"]["value"]
+    assert pair["drop"]["value"] == pytest.approx(drop, abs=1e-12)
+    assert pair["drop"]["low"] < drop < pair["drop"]["high"]
+    assert "Hernia" not in scored
+
+
+def test_a_mark_that_speaks_against_a_finding_is_broken_the_other_way(films):
+    truth, rows, borne, resamples = films
+    known = truth["Mass"].to_numpy()
+    pair = score_marks(truth, rows, {"site": ~borne}, resamples)["site"]["Mass"]
+    chosen = known != borne
+    assert pair["broken"]["value"] == pytest.approx(
+        roc_auc_score(known[chosen], rows["Mass"][chosen]), abs=1e-12
+    )
+
+
+def test_too_few_films_behind_a_pair_are_null_or_left_out(films):
+    truth, rows, _, resamples = films
+    always = truth["Mass"].to_numpy()  # no positive is without the mark
+    marks = {"drain": always, "line": np.arange(FILMS) < 4}
+    scores = score_marks(truth, rows, marks, resamples)
+    assert scores["line"] == {}
+    pair = scores["drain"]["Mass"]
+    assert pair["mark_alone"]["value"] == 1
+    for name in ("with_mark", "without_mark", "broken", "drop"):
+        assert (pair[name]["value"], pair[name]["low"]) == (None, None)
+
+
+def test_a_list_of_marks_is_read_for_the_films_that_are_scored(tmp_path):
+    path = tmp_path / "marks.csv"
+    path.write_text("image,mark\na.png,drain\nb.png,drain\nelsewhere.png,line\n")
+    marks = read_marks(path, ["b.png", "c.png", "a.png"])
+    assert marks["drain"].tolist() == [True, False, True] and not marks["line"].any()
+    path.write_text("image,mark\n")
+    assert read_marks(path, ["a.png"]) == {}

@@ -9,15 +9,18 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from compare_experiments import main as compare_experiments
 from conftest import ROOT, predictions_of
-from made_up import FILMS, HOSTILE, META, describe, write_tables
+from made_up import FILMS, HOSTILE, JUDGED, META, describe, write_tables
 from ribcage import settings
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
 from ribcage.report import outcome, pictures
+from ribcage.report.cells import span
 from ribcage.report.charts import Line, chart, ticks
 from ribcage.tables import write_table
 from score_predictions import main as score
+from test_score_predictions import OUTPUTS
 from write_report import main
 
 SEGMENTER = {"encoder": "resnet18", "size_px": 128, "seed": 1, "settings": {"films": 9, "lr": 0.1}}
@@ -75,8 +78,9 @@ def write_experiment(folder, name, table, sides):
     people = table[["image", "patient"]].reset_index(drop=True).assign(split=sides)
     rows = pd.concat([people, given], axis=1)[sides != "train"]
     write_table(rows, out / "1" / "predictions.parquet", META)
-    files = [out / file for file in ("metrics.json", "curves.csv", "headline.json", "roc.csv")]
-    score([out / "1"], folder / "curated.parquet", folder / "tables", *files, name)
+    files = {key: out / file for key, file in OUTPUTS.items()}
+    inputs = [out / "1"], folder / "curated.parquet", folder / "tables"
+    score(*inputs, **files, experiment=name, settings=JUDGED)
     cams = out / "cams"
     for part in ("films", "overlays"):
         (cams / part).mkdir(parents=True)
@@ -118,7 +122,29 @@ def inputs(tmp_path_factory):
     }
     for name in params["experiments"]:
         write_experiment(folder, name, table, sides)
+    (folder / "imported").mkdir()
+    (folder / "imported" / "imports.json").write_text("[]")
+    compare(folder, params)
     return folder, params
+
+
+def compare(folder, params):
+    """What compare_experiments would leave."""
+    trained = {
+        name: {**params["train_classifier"], **own} for name, own in params["experiments"].items()
+    }
+    compare_experiments(
+        predictions=[folder / "reports" / name / "predictions.parquet" for name in trained],
+        scores=[folder / "reports" / name / "metrics.json" for name in trained],
+        models=[folder / "models" / name / "1" for name in trained],
+        baseline=folder / "baseline",
+        imported=folder / "imported",
+        curated=folder / "curated.parquet",
+        experiments=folder / "experiments.csv",
+        comparison=folder / "comparison.json",
+        settings=JUDGED,
+        trained=trained,
+    )
 
 
 def write(inputs, out, title="A test", **changes):
@@ -132,7 +158,6 @@ def write(inputs, out, title="A test", **changes):
         lungs=[folder / "lungs.parquet"],
         models=[folder / "models" / name / "1" for name in params["experiments"]],
         metrics=[path / "metrics.json" for path in of],
-        curves=[path / "curves.csv" for path in of],
         cams=[path / "cams" for path in of],
         report=out,
         title=title,
@@ -141,6 +166,8 @@ def write(inputs, out, title="A test", **changes):
             "max_mb": 15,
             "sheets": folder / "sheets",
             "on_real_films": folder / "none.json",
+            "comparison_file": folder / "comparison.json",
+            "imported": folder / "imported",
             **changes,
         },
     )
@@ -161,6 +188,11 @@ def test_every_section_is_there_and_linked(page):
         "lungs",
         "training",
         "results",
+        "calibration",
+        "strata",
+        "experts",
+        "comparison",
+        "literature",
         "shortcuts",
         "explanation",
         "provenance",
@@ -176,8 +208,8 @@ def test_the_numbers_are_those_of_the_files(inputs, page):
     for name in ("small", "smaller"):
         metrics = json.loads((folder / "reports" / name / "metrics.json").read_text())
         scores = metrics["splits"]["test"]
-        assert f"<td>{scores['macro']['auroc']['value']:.3f}</td>" in page
-        assert f"<td>{scores['micro']['ap']['value']:.3f}</td>" in page
+        assert f"<td>{span(scores['macro']['auroc'])}</td>" in page
+        assert f"<td>{span(scores['micro']['ap'])}</td>" in page
     assert (
         "88 films of 88 patients are used, of 90 films of 90 patients" in page
         and "2 of 90 indexed images (2.2 %) were dropped" in page
@@ -199,11 +231,13 @@ def test_weights_that_may_know_the_test_films_are_flagged(page):
 
 def test_few_patients_are_said_and_their_scores_withheld(inputs, page):
     metrics = json.loads((inputs[0] / "reports/small/metrics.json").read_text())["splits"]["test"]
-    table = page.split("AUROC of each finding")[1]
+    section = page.split('<section id="results">')[1]
+    table = section.split("<h3>AUROC of each finding")[1].split("<tbody>")[1]
     for number, finding in enumerate(FINDINGS, start=1):
         row = metrics[finding]["auroc"]
         if row["value"] is not None and row["patients"] < 20:
-            shown = table.split("</tr>")[number]
+            shown = table.split("</tr>")[number - 1]
+            assert finding in shown
             assert f"too few: {row['patients']} patients" in shown
             assert f"<td>{row['value']:.3f}</td>" not in shown
     assert "on fewer than 20 patients" in page and "undefined" in page
@@ -307,9 +341,11 @@ def test_the_section_on_shortcuts_shows_what_was_scored(inputs, page):
         pair = metrics["splits"]["test"]["marks"]["drain"]["Mass"]
         assert pair["mark_alone"]["value"] > 0.6
         for part in ("mark_alone", "all"):
-            assert f"<td>{pair[part]['value']:.3f}</td>" in section
-    assert "standard errors (Hanley and McNeil" in section
-    assert '<td class="text">too few films break the link to tell</td>' in section
+            held = pair[part]
+            few = f"too few: {held['patients']} patients"
+            assert (few if held["patients"] < 20 else span(held)) in section
+    assert "where fewer than 20 patients have the finding" in section
+    assert '<td class="text">too few patients with the finding to tell</td>' in section
 
 
 def test_nothing_is_loaded_from_anywhere(page):

@@ -2,16 +2,29 @@
 
 charts.py     line charts as inline SVG
 bars.py       bars and age pyramids, likewise
+dots.py       values with their intervals, likewise
 pictures.py   films, masks, boxes and maps as data URIs
-sections.py   tables, words for counts, the section on training
+cells.py      words and cells that all sections share
+sections.py   tables, the section on training
 data.py       the section on data, from the facts of describe_data
 leaks.py      what was dropped, the proof of the split, the baseline
 datasheet.py  the datasheet, as questions and answers
 lungs.py      the section on lungs
-outcome.py    headline and results
+outcome.py    the headline, and which experiment is the best
+results.py    the section on results, with
+  curves.py     ROC, precision-recall and reliability curves with bands
+  weighting.py  what weighting the loss does, said from the numbers
+  operating.py  calls at thresholds
+  imports.py    predictions that were made elsewhere
+calibration.py  whether a probability means what it says
+strata.py     for whom it works: groups of films, views, validation against test
+  groups.py     which groups may be judged, and how their gaps are read
+comparison.py what looking is worth: against the baseline, and among experiments
+experts.py    against radiologists
+literature.py against published figures
 shortcuts.py  who leans on what
 evidence.py   maps and provenance
 render.py     fills the templates (Jinja2, everything escaped)
-*.html        page.html and data.html are pages, sections_*.html stand in both
+*.html        page.html and data.html are pages, sections_*.html are parts of them
 style.css     their look
 """

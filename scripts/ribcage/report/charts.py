@@ -1,5 +1,6 @@
 """Line charts as inline SVG: small, sharp at any size, coloured by the page's style sheet."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
@@ -8,6 +9,8 @@ from markupsafe import Markup
 
 WIDTH, HEIGHT = 360, 300
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 40
+COLOURS = 8
+"""Of the style sheet: after so many experiments they come again, as broken lines."""
 
 
 @dataclass(frozen=True)
@@ -17,9 +20,10 @@ class Line:
     Attributes:
         name: for the legend and the hover text; no legend entry if empty.
         x, y: its points.
-        style: class of the style sheet that gives colour and width: `e0`, `e1`, ... an experiment,
-            `thin` a finding, `guide` a line to compare with, `dashed` besides.
+        style: class of the style sheet that gives colour and width: that of `style_of` for an
+            experiment, `thin` a finding, `guide` a line to compare with, `dashed` besides.
         mark: index of a point to mark with a dot, or None.
+        dotted: whether every point gets a small dot: a curve of few points.
     """
 
     name: str
@@ -27,6 +31,27 @@ class Line:
     y: np.ndarray
     style: str
     mark: int | None = None
+    dotted: bool = False
+
+
+@dataclass(frozen=True)
+class Band:
+    """The area between two curves, drawn under the lines: where the true curve may lie.
+
+    Attributes:
+        x, low, high: the points of both curves, at the same x.
+        style: as a line's.
+    """
+
+    x: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    style: str
+
+
+def style_of(number: int) -> str:
+    """Classes of the style sheet for the experiment or import of this number, from 0."""
+    return f"e{number % COLOURS}{' again' if number >= COLOURS else ''}"
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -46,6 +71,7 @@ def chart(
     title: str,
     x_range: tuple[float, float] = (0.0, 1.0),
     y_range: tuple[float, float] = (0.0, 1.0),
+    bands: Sequence[Band] = (),
 ) -> Markup:
     """Draw lines over a grid.
 
@@ -56,6 +82,7 @@ def chart(
         title: read aloud in place of the picture.
         x_range: ends of the axis.
         y_range: ends of the axis.
+        bands: drawn under all lines.
     """
 
     def px(x: np.ndarray | float) -> np.ndarray:
@@ -63,7 +90,7 @@ def chart(
         return LEFT + share * (WIDTH - LEFT - RIGHT)
 
     def py(y: np.ndarray | float) -> np.ndarray:
-        share = (np.asarray(y, float) - y_range[0]) / max(y_range[1] - y_range[0], 1e-12)
+        share = (np.clip(y, *y_range) - y_range[0]) / max(y_range[1] - y_range[0], 1e-12)
         return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 
     parts = [
@@ -85,17 +112,44 @@ def chart(
     parts.append(f'<text class="label" x="{middle_x}" y="{HEIGHT - 6}">{escape(x_label)}</text>')
     turn = f'transform="rotate(-90 12 {middle_y})"'
     parts.append(f'<text class="label" x="12" y="{middle_y}" {turn}>{escape(y_label)}</text>')
-    for line in lines:
-        known = np.isfinite(line.x) & np.isfinite(line.y)
-        xs, ys = px(line.x[known]), py(np.clip(line.y[known], *y_range))
-        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in zip(xs, ys, strict=True))
-        if path:
-            hover = f"<title>{escape(line.name)}</title>" if line.name else ""
-            parts.append(f'<path class="line {line.style}" d="M{path}">{hover}</path>')
-        if line.mark is not None:
-            x, y = float(px(line.x[line.mark])), float(py(np.clip(line.y[line.mark], *y_range)))
-            parts.append(f'<circle class="dot {line.style}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
+    parts += [_band(band, px, py) for band in bands]
+    parts += [_line(line, px, py) for line in lines]
     return Markup("".join([*parts, "</svg>"]))
+
+
+Scale = Callable[[np.ndarray], np.ndarray]
+
+
+def _path(xs: np.ndarray, ys: np.ndarray) -> str:
+    return "L".join(f"{x:.1f} {y:.1f}" for x, y in zip(xs, ys, strict=True))
+
+
+def _line(line: Line, px: Scale, py: Scale) -> str:
+    known = np.isfinite(line.x) & np.isfinite(line.y)
+    xs, ys = px(line.x[known]), py(line.y[known])
+    parts = []
+    if known.any():
+        hover = f"<title>{escape(line.name)}</title>" if line.name else ""
+        parts.append(f'<path class="line {line.style}" d="M{_path(xs, ys)}">{hover}</path>')
+    if line.dotted:
+        parts += [_dot(x, y, line.style, 2.5) for x, y in zip(xs, ys, strict=True)]
+    if line.mark is not None:
+        at = [line.mark]
+        parts.append(_dot(px(line.x[at])[0], py(line.y[at])[0], line.style, 4))
+    return "".join(parts)
+
+
+def _dot(x: float, y: float, style: str, radius: float) -> str:
+    return f'<circle class="dot {style}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}"/>'
+
+
+def _band(band: Band, px: Scale, py: Scale) -> str:
+    known = np.isfinite(band.x) & np.isfinite(band.low) & np.isfinite(band.high)
+    if known.sum() < 2:
+        return ""
+    xs, low, high = px(band.x[known]), py(band.low[known]), py(band.high[known])
+    outline = _path(np.append(xs, xs[::-1]), np.append(high, low[::-1]))
+    return f'<path class="band {band.style}" d="M{outline}Z"/>'
 
 
 def short(value: float) -> str:

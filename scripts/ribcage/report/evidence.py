@@ -21,6 +21,10 @@ LIBRARIES = (
 )  # fmt: skip
 
 
+DISAGREE = "experts disagree"
+"""Why a film was chosen on which radiologists and labels differ; the section on experts shows it."""
+
+
 def explanation(experiments: list[Experiment], curated: pd.DataFrame) -> dict[str, Any]:
     """The gallery of maps and how often they point at the boxes."""
     people = curated.set_index("image")
@@ -39,7 +43,8 @@ def _explained(experiment: Experiment, people: pd.DataFrame, is_best: bool) -> d
     folder: Path = experiment["cams"]
     pointing = pd.read_csv(folder / "localisation.csv")
     rows = read_table(folder / "cams.parquet")
-    films = [_film(row, people.loc[row["image"]], folder) for _, row in rows.iterrows()]
+    shown = rows[rows["why"] != DISAGREE]
+    films = [_film(row, people.loc[row["image"]], folder) for _, row in shown.iterrows()]
     return {
         "name": experiment["name"],
         "style": experiment["style"],
@@ -48,6 +53,16 @@ def _explained(experiment: Experiment, people: pd.DataFrame, is_best: bool) -> d
         "films": films if is_best else [],
         "open": is_best,
     }
+
+
+def disagreements(experiments: list[Experiment], curated: pd.DataFrame) -> list[dict[str, Any]]:
+    """The films of the best experiment's gallery on which radiologists and labels differ."""
+    best = best_of(experiments)
+    assert best is not None  # the schema asks for an experiment
+    people = curated.set_index("image")
+    rows = read_table(best["cams"] / "cams.parquet")
+    shown = rows[rows["why"] == DISAGREE]
+    return [_film(row, people.loc[row["image"]], best["cams"]) for _, row in shown.iterrows()]
 
 
 def _pointing_sentence(pointing: pd.DataFrame, rows: pd.DataFrame) -> str:
@@ -101,6 +116,8 @@ def _film(row: pd.Series, person: pd.Series, folder: Path) -> dict[str, Any]:
         if pd.isna(row["hit"])
         else (" · points into its box" if row["hit"] else " · points beside its box")
     )
+    seen = row.get("expert")
+    experts = "" if pd.isna(seen) else f" · experts: {'seen' if seen else 'not seen'}"
     strength = (
         f"up to {row['scale']:.2f} logits a cell" if row["scale"] > 0 else "no cell speaks for it"
     )
@@ -113,9 +130,15 @@ def _film(row: pd.Series, person: pd.Series, folder: Path) -> dict[str, Any]:
         "overlay": pictures.file_uri(folder / "overlays" / f"{stem}-{row['finding']}.webp"),
         "alt": f"Map of {row['finding']} over film {row['image']}",
         "caption": f"probability {row['probability']:.3f} against a threshold of {row['threshold']:.3f}, "
-        f"{strength}{box} · chosen as {row['why']} · labels: {labels} · {person['sex']}, {age}, "
+        f"{strength}{box} · chosen as {row['why']}{experts} · labels: {labels} · {person['sex']}, {age}, "
         f"{person['view_position']} · {row['image']}",
     }
+
+
+def sha256_of(path: Path) -> str:
+    """A file's sha256 as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def commit() -> str:
@@ -165,9 +188,7 @@ def provenance(
     ]
     for experiment in experiments:
         for model in experiment["models"]:
-            digest = hashlib.sha256(
-                (model["folder"] / "weights.safetensors").read_bytes()
-            ).hexdigest()
+            digest = sha256_of(model["folder"] / "weights.safetensors")
             facts.append([f"weights of {model['name']} (sha256)", digest])
     config = experiments[0]["models"][0]["config"]
     versions = [[name, metadata.version(name)] for name in LIBRARIES]

@@ -6,7 +6,8 @@ from ribcage.audit import ADULTS, outstanding
 from ribcage.description import Facts
 from ribcage.findings import FINDINGS
 from ribcage.lists import OFFICIAL_TEST, SPLITS
-from ribcage.report.sections import FEW_PATIENTS, Table, scored, withheld
+from ribcage.report.cells import FEW_PATIENTS, scored, withheld
+from ribcage.report.sections import Table
 from ribcage.words import percent, plural
 
 CALLED = {

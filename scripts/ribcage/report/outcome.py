@@ -1,16 +1,26 @@
-"""What the section on results says, and the headline above all sections."""
+"""The headline above all sections: what this run is, and what it reached."""
 
 from typing import Any
 
-import numpy as np
-
 from ribcage.findings import FINDINGS
-from ribcage.report.charts import Line, chart
-from ribcage.report.sections import FEW_PATIENTS, Table, scored
+from ribcage.report.cells import FEW_PATIENTS, TOO_FEW, is_sure, signed, span, tells
 from ribcage.words import plural
 
 Experiment = dict[str, Any]
-DIAGONAL = np.array([0.0, 1.0])
+"""`name`, `style`, `settings`, `metrics`, `curves`, `strata`, `cams`, `models`."""
+Import = dict[str, Any]
+"""`name`, `style`, `metrics`, `curves`, `strata`, and `about`: its entry in imports.json."""
+
+WHAT = {
+    "phantom": "A run on phantoms: chest films that the pipeline drew itself.",
+    "local": "A run on films of a local folder.",
+    "nih": "A run on NIH ChestX-ray14.",
+}
+CAUTION = {
+    "phantom": "Phantoms are drawings: these scores show that the pipeline works, and say nothing about patients.",
+    "local": "The scores are agreement with the labels that came with the films.",
+    "nih": "The labels are mined from reports and often wrong; the scores are agreement with them.",
+}
 
 
 def few(scores: dict[str, Any]) -> list[str]:
@@ -18,55 +28,45 @@ def few(scores: dict[str, Any]) -> list[str]:
     return [f for f in FINDINGS if scores[f]["auroc"]["patients"] < FEW_PATIENTS]
 
 
+def can_tell(scores: dict[str, Any]) -> bool:
+    """Whether any finding has enough patients for a verdict on the means to be spoken."""
+    return tells({finding: scores[finding]["auroc"] for finding in FINDINGS})
+
+
 def best_of(experiments: list[Experiment]) -> Experiment | None:
     """The experiment of the highest macro AUROC on validation: test must not choose."""
 
     def on_validation(experiment: Experiment) -> float:
-        value = experiment["metrics"]["splits"]["val"]["macro"]["auroc"]["value"]
+        val = experiment["metrics"]["splits"].get("val")  # imports may have none
+        value = val and val["macro"]["auroc"]["value"]
         return -1.0 if value is None else float(value)
 
     return max(experiments, key=on_validation, default=None)
 
 
+def tested(judged: Experiment | Import) -> dict[str, Any]:
+    """The scores on the test films, by class and metric."""
+    scores: dict[str, Any] = judged["metrics"]["splits"]["test"]
+    return scores
+
+
 def head(
     experiments: list[Experiment], baseline: dict[str, Any], films: int, patients: int, kind: str
 ) -> dict[str, Any]:
-    """What this run is, and its headline with what limits it."""
+    """What this run is, and its headline with what limits it.
+
+    Args:
+        experiments: in the order of params.yaml.
+        baseline: scores of score_metadata_baseline on the test films.
+        films: how many are used.
+        patients: how many they show.
+        kind: of the source: phantom, local or nih.
+    """
     best = best_of(experiments)
     assert best is not None  # the schema asks for an experiment
-    scores = best["metrics"]["splits"]["test"]
-    macro, lacking = scores["macro"]["auroc"], few(scores)
-    value = "–" if macro["value"] is None else f"{macro['value']:.3f}"
-    what = {
-        "phantom": "A run on phantoms: chest films that the pipeline drew itself.",
-        "local": "A run on films of a local folder.",
-        "nih": "A run on NIH ChestX-ray14.",
-    }[kind]
-    caution = {
-        "phantom": "Phantoms are drawings: these scores show that the pipeline works, and say nothing about patients.",
-        "local": "The scores are agreement with the labels that came with the films.",
-        "nih": "The labels are mined from reports and often wrong; the scores are agreement with them.",
-    }[kind]
+    scores = tested(best)
+    lacking = few(scores)
     seeds = len(best["metrics"]["seeds"])
-    headline = {
-        "value": value,
-        "label": f"macro AUROC on test, {best['name']}, over {macro['findings']} of {len(FINDINGS)} findings",
-    }
-    blind = baseline["macro"]["auroc"]["value"]
-    cards = [
-        headline,
-        {
-            "value": "–" if blind is None else f"{blind:.3f}",
-            "label": "the same of a model that never looks at the film",
-        },
-    ]
-    if len(lacking) == len(FINDINGS):
-        cards = [
-            {
-                "value": "too few",
-                "label": "patients with each finding in the test films for a score to mean anything",
-            }
-        ]
     warnings = []
     if lacking:
         warnings.append(
@@ -74,140 +74,100 @@ def head(
             f"patients ({', '.join(lacking)}): too few to judge, and the macro mean leans on chance."
         )
     return {
-        "what": what,
-        "caution": caution,
+        "what": WHAT[kind],
+        "caution": CAUTION[kind],
         "cards": [
-            *cards,
+            *_scores(best, baseline),
             {"value": f"{films:,}", "label": f"films of {plural(patients, 'patient')}"},
-            {"value": str(len(experiments)), "label": "experiments, weighted and unweighted loss"},
             {
-                "value": str(seeds),
-                "label": "seed" if seeds == 1 else "seeds, their probabilities averaged",
+                "value": str(len(experiments)),
+                "label": f"{'experiments' if len(experiments) > 1 else 'experiment'}, of {plural(seeds, 'seed')}{', whose probabilities are averaged' if seeds > 1 else ''}",
             },
         ],
-        "sentence": f"{best['name']} was best on validation. On {scores['macro']['auroc']['positives'] + scores['macro']['auroc']['negatives']:,} "
-        f"test films its macro AUROC is {value} (0.5 is chance, 1 is perfect). Intervals are not "
-        "computed yet: take differences of a few hundredths as nothing.",
+        "sentence": _sentence(best, baseline),
+        "two_splits": two_splits(best)["sentence"],
         "warnings": warnings,
-    }
+    }  # fmt: skip
 
 
-def results(experiments: list[Experiment], baseline: dict[str, Any]) -> dict[str, Any]:
-    """ROC and PR side by side for each size and view, and tables by finding.
-
-    Args:
-        experiments: in the order of params.yaml.
-        baseline: scores of score_metadata_baseline on the test films, beside every network's.
-    """
-    groups: dict[tuple[int, str], list[Experiment]] = {}
-    for experiment in experiments:
-        settings = experiment["settings"]
-        groups.setdefault((settings["size_px"], settings["view"]), []).append(experiment)
-    pairs = [_pair(size, view, group) for (size, view), group in sorted(groups.items())]
-    best = best_of(experiments)
-    assert best is not None
-    scores = best["metrics"]["splits"]["test"]
-    lacking = few(scores)
-    held = {
-        finding: value
-        for finding in FINDINGS
-        if (value := scores[finding]["auroc"]["value"]) is not None and finding not in lacking
-    }
-    if held:
-        high, low = max(held, key=lambda f: held[f]), min(held, key=lambda f: held[f])
-        sentence = f"{best['name']} ranks {high} best (AUROC {held[high]:.3f}) and {low} worst ({held[low]:.3f})."
-    else:
-        sentence = f"No finding is on enough test films to be judged: all have too few patients (under {FEW_PATIENTS})."
-    return {
-        "sentence": sentence,
-        "legend": [{"name": e["name"], "style": e["style"]} for e in experiments],
-        "pairs": pairs,
-        "auroc": _by_finding(experiments, baseline, "auroc"),
-        "auroc_sentence": f"Withheld where fewer than {FEW_PATIENTS} patients have the finding. The macro row is the mean of all defined findings. “Without looking” is the model that knows view, age, sex and follow-up alone.",
-        "ap": _by_finding(experiments, baseline, "ap"),
-        "ap_sentence": "To be compared with the prevalence, which guessing reaches.",
-    }
+def _scores(best: Experiment, baseline: dict[str, Any]) -> list[dict[str, str]]:
+    if len(few(tested(best))) == len(FINDINGS):
+        label = "patients with each finding in the test films for a score to mean anything"
+        return [{"value": "too few", "label": label}]
+    macro = tested(best)["macro"]["auroc"]
+    cards = [
+        _card(
+            macro,
+            f"macro AUROC on test, {best['name']}, over {macro['findings']} of {len(FINDINGS)} findings",
+        ),
+        _card(baseline["macro"]["auroc"], "the same of a model that never looks at the film"),
+    ]
+    mix = best["metrics"]["case_mix"]
+    if mix and mix["gap"]["value"] is not None:
+        label = f"macro AUROC from validation to test, over {plural(mix['findings'], 'finding')}"
+        if _explains(mix):
+            label += f"; {signed(-mix['case_mix']['value'])} of it is who is on the films"
+        value = signed(-mix["gap"]["value"])
+        cards.append({"value": value, "range": _ends(mix["gap"], -1), "label": label})
+    return cards
 
 
-def _pair(size: int, view: str, group: list[Experiment]) -> dict[str, Any]:
-    figures = []
-    share = group[0]["metrics"]["splits"]["test"]["macro"]["ap"]["prevalence"]
-    for kind, x_label, y_label in (
-        ("roc", "1 - specificity", "sensitivity"),
-        ("pr", "recall (sensitivity)", "precision (PPV)"),
-    ):
-        level = DIAGONAL if kind == "roc" else np.full(2, share if share is not None else np.nan)
-        lines = [Line("guessing", DIAGONAL, level, "guide")]
-        for experiment in group:
-            lines += _lines(experiment, kind, FINDINGS, "thin")
-        for experiment in group:
-            lines += _lines(experiment, kind, ("micro",), "dashed")
-            lines += _lines(experiment, kind, ("macro",), "")
-        name = "ROC" if kind == "roc" else "Precision and recall"
-        title = f"{name} of {', '.join(e['name'] for e in group)}"
-        figures.append(
-            {"chart": chart(lines, x_label, y_label, title), "caption": _caption(name, group, kind)}
-        )
-    if len(figures[0]["caption"]) and len(group) > 1:
-        values = [
-            e["metrics"]["splits"]["test"]["macro"]["auroc"]["value"] or float("nan") for e in group
-        ]
-        spread = f"Their macro AUROCs differ by {max(values) - min(values):.3f}."
-    else:
-        spread = ""
-    where = "the whole film" if view == "full" else "films cut to the lungs"
-    return {"title": f"{size} px, {where}", "sentence": spread, "figures": figures}
+def _explains(mix: dict[str, Any]) -> bool:
+    """Whether the case mix is seen to be a part of the gap, as the sentence under it says."""
+    gap, part = mix["gap"], mix["case_mix"]
+    return is_sure(gap) and is_sure(part) and bool(gap["value"] * part["value"] > 0)
 
 
-def _caption(name: str, group: list[Experiment], kind: str) -> str:
-    metric = "auroc" if kind == "roc" else "ap"
-    parts = []
-    for experiment in group:
-        value = experiment["metrics"]["splits"]["test"]["macro"][metric]["value"]
-        weighting = experiment["settings"]["weighting"]
-        parts.append(f"{weighting} {'–' if value is None else f'{value:.3f}'}")
-    what = "AUROC" if kind == "roc" else "average precision"
+def _card(row: dict[str, Any], label: str) -> dict[str, str]:
+    value = "–" if row["value"] is None else f"{row['value']:.3f}"
+    return {"value": value, "range": _ends(row), "label": label}
+
+
+def _ends(row: dict[str, Any], sign: int = 0) -> str:
+    if row["low"] is None:
+        return ""
+    if sign:
+        one, other = sorted((sign * row["low"], sign * row["high"]))
+        return f"{signed(one)} to {signed(other)}"
+    return f"{row['low']:.3f}–{row['high']:.3f}"
+
+
+def _sentence(best: Experiment, baseline: dict[str, Any]) -> str:
+    macro = tested(best)["macro"]["auroc"]
+    films = macro["positives"] + macro["negatives"]
+    start = f"{best['name']} was best on validation."
+    if len(few(tested(best))) == len(FINDINGS):
+        return f"{start} On {plural(films, 'test film')} there are {TOO_FEW} how good it is."
+    blind = baseline["macro"]["auroc"]
+    intervals = (
+        " In brackets are 95 % intervals: what chance in which patients are in the test films may "
+        "do to the value."
+        if None not in (macro["low"], blind["low"])
+        else ""
+    )
     return (
-        f"{name}: bold the macro mean ({what} {', '.join(parts)}), dashed micro, thin each finding."
+        f"{start} On {plural(films, 'test film')} its macro AUROC is {span(macro)}; 0.5 is chance, "
+        f"1 is perfect. That of the model that never looks is {span(blind)}.{intervals}"
     )
 
 
-def _lines(experiment: Experiment, kind: str, names: tuple[str, ...], extra: str) -> list[Line]:
-    curves = experiment["curves"]
-    chosen = curves[(curves["split"] == "test") & (curves["curve"] == kind)]
-    lines = []
-    for name in names:
-        part = chosen[chosen["class"] == name]
-        if len(part):
-            x, y = part["x"].to_numpy(float), part["y"].to_numpy(float)
-            lines.append(
-                Line(
-                    f"{experiment['name']}: {name}", x, y, f"{experiment['style']} {extra}".strip()
-                )
-            )
-    return lines
+def two_splits(best: Experiment) -> dict[str, Any]:
+    """Validation against test, and how much of the gap is who is on the films.
 
-
-def _by_finding(experiments: list[Experiment], baseline: dict[str, Any], metric: str) -> Table:
-    first = experiments[0]["metrics"]["splits"]["test"]
-    rows = []
-    for name in (*FINDINGS, "macro", "micro"):
-        counted = first[name][metric]
-        row = [
-            name,
-            f"{counted['positives']:,}",
-            f"{counted['negatives']:,}",
-            f"{counted['patients']:,}",
-        ]
-        if metric == "ap":
-            share = counted["prevalence"]
-            row.append("–" if share is None else f"{share:.3f}")
-        judged = [e["metrics"]["splits"]["test"] for e in experiments]
-        for scores in (baseline, *judged):
-            held = scores[name][metric]
-            row.append(scored(held, name))
-        rows.append(row)
-    header = ["finding", "positives", "negatives", "patients"]
-    header += ["prevalence"] if metric == "ap" else []
-    names = ["without looking", *(e["name"] for e in experiments)]
-    return Table([*header, *names], rows, sums=("macro", "micro"))
+    Returns:
+        `sentence`, empty where there is no comparison; `rows`, the six figures by what they are.
+    """
+    mix = best["metrics"]["case_mix"]
+    if not mix:
+        return {"sentence": "", "rows": {}}
+    return {
+        "sentence": mix["sentence"],
+        "rows": {
+            "validation": mix["val"],
+            "validation, weighted to the test's mix": mix["val_as_test"],
+            "test": mix["test"],
+            "gap: validation less test": mix["gap"],
+            "of that, who is on the films": mix["case_mix"],
+            "of that, the rest": mix["rest"],
+        },
+    }

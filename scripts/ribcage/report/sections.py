@@ -8,9 +8,6 @@ import numpy as np
 from ribcage.report.charts import Line, chart
 from ribcage.words import plural
 
-FEW_PATIENTS = 20
-"""Under so many patients with a finding, its AUROC is mostly chance."""
-
 
 @dataclass
 class Table:
@@ -27,25 +24,6 @@ class Table:
     rows: list[list[Any]]
     text: tuple[int, ...] = (0,)
     sums: tuple[str, ...] = field(default=())
-
-
-def withheld(row: dict[str, Any]) -> bool:
-    """Whether a finding's metric means nothing: undefined, or with too few patients behind it."""
-    return row["value"] is None or row["patients"] < FEW_PATIENTS
-
-
-def scored(row: dict[str, Any], name: str) -> str:
-    """A metric as it is to be read: withheld where too few patients stand behind it.
-
-    Args:
-        row: value and patients.
-        name: the finding, or macro or micro, which are not withheld.
-    """
-    if row["value"] is None:
-        return "undefined"
-    if name not in ("macro", "micro") and withheld(row):
-        return f"too few: {row['patients']} patients"
-    return f"{row['value']:.3f}"
 
 
 def training(models: list[dict[str, Any]]) -> dict[str, Any]:

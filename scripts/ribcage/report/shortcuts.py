@@ -2,17 +2,22 @@
 
 from typing import Any
 
+from ribcage.metrics import LEAST
+from ribcage.report.cells import FEW_PATIENTS, NONE, change, few, span, withheld
 from ribcage.report.outcome import Experiment
 from ribcage.report.sections import Table
-from ribcage.shortcuts import LEAST, Pair
 from ribcage.words import plural
 
+Pair = dict[str, Any]
+"""What `metrics.json` holds of a mark and a finding."""
 GOES_WITH = 0.60
 """A mark goes with a finding where its AUROC as a prediction is this, or 1 minus this."""
 DROP = 0.10
 """By how much the AUROC must fall, at least, where finding and mark part."""
 LEANS, NO_SIGN = "leans on it", "no sign"
+UNSURE = "perhaps: too few films to be sure"
 UNTOLD = "too few films break the link to tell"
+RARE = "too few patients with the finding to tell"
 
 RULE = (
     f"A mark is listed where it goes with a finding: taken as the prediction, its AUROC is at least {GOES_WITH:.2f} "
@@ -20,29 +25,22 @@ RULE = (
     "for a mark that goes with the finding, positives without it against negatives with it. A network that reads the finding "
     "ranks them as well as others; one that reads the mark ranks them the wrong way round. A network is said to lean "
     f"on the mark, or on what comes with it, where its AUROC on the broken films is at least {DROP:.2f} lower than on all films, and "
-    "lower by more than two standard errors (Hanley and McNeil, of the broken films). "
-    f"With fewer than {LEAST} positives or {LEAST} negatives nothing is computed."
+    "the 95 % interval of that drop (patients drawn, the same for both) leaves out zero. "
+    f"With fewer than {LEAST} positives or {LEAST} negatives nothing is computed; where fewer than {FEW_PATIENTS} patients have the finding, "
+    "nothing is judged. Broken films are few by nature: their AUROC is shown however few they are, with their counts beside it."
 )
-
-
-def standard_error(area: float, positives: int, negatives: int) -> float:
-    """Standard error of an AUROC (Hanley and McNeil, Radiology 1982)."""
-    held = min(max(area, 0.05), 0.95)  # a perfect ranking of few films is not without error
-    one, other = held / (2 - held), 2 * held**2 / (1 + held)
-    spread = (positives - 1) * (one - held**2) + (negatives - 1) * (other - held**2)
-    return float(((held * (1 - held) + spread) / (positives * negatives)) ** 0.5)
 
 
 def verdict(pair: Pair) -> str:
     """Say whether a network leans on a mark, by `RULE`."""
-    whole, broken = pair["all"]["value"], pair["broken"]
-    if whole is None or broken["value"] is None:
+    drop = pair["drop"]
+    if withheld(pair["all"]):
+        return RARE
+    if drop["value"] is None:
         return UNTOLD
-    drop = whole - broken["value"]
-    if drop < DROP:
+    if drop["value"] < DROP:
         return NO_SIGN
-    error = standard_error(broken["value"], broken["positives"], broken["negatives"])
-    return LEANS if drop > 2 * error else "perhaps: too few films to be sure"
+    return LEANS if drop["low"] is not None and drop["low"] > 0 else UNSURE
 
 
 def goes_with(pair: Pair) -> bool:
@@ -67,19 +65,16 @@ def section(experiments: list[Experiment]) -> dict[str, Any]:
             said = verdict(pair)
             rows.append(_row(mark, finding, experiment["name"], pair, said))
             if said == LEANS:
-                leaning.append(
-                    f"{experiment['name']} leans on {mark} for {finding}: AUROC {_area(pair['all'])} on all films, "
-                    f"{_area(pair['without_mark'])} on those without {mark}, {_area(pair['broken'])} on those that break the link."
-                )
+                leaning.append(f"{experiment['name']} leans on {mark} for {finding}: {_lean(mark, pair)}")  # fmt: skip
     header = [
         "mark", "finding", "experiment", "bears it: positives", "negatives", "AUROC of the mark alone",
-        "AUROC: all films", "without the mark", "broken", "broken: positives / negatives", "verdict",
+        "AUROC: all films", "without the mark", "broken", "drop", "broken: positives / negatives", "verdict",
     ]  # fmt: skip
     return {
         "sentence": _sentence(len(marks), len(listed), len(leaning), [row[-1] for row in rows]),
         "leaning": leaning,
         "rule": RULE if marks else "",
-        "table": Table(header, rows, text=(0, 1, 2, 10)),
+        "table": Table(header, rows, text=(0, 1, 2, 11)),
     }
 
 
@@ -93,6 +88,9 @@ def _sentence(marks: int, listed: int, leaning: int, verdicts: list[str]) -> str
         found += f" In {plural(leaning, 'case')} a network leans on the mark: its AUROC says little of how well it knows the finding."
     else:
         found += " No experiment is seen to lean on a mark."
+    rare = verdicts.count(RARE)
+    if rare:
+        found += f" In {plural(rare, 'case')} too few patients have the finding to tell."
     untold = verdicts.count(UNTOLD)
     if untold:
         found += f" In {plural(untold, 'case')} too few films break the link to tell: the AUROC there may be the mark's."
@@ -107,11 +105,26 @@ def _row(mark: str, finding: str, experiment: str, pair: Pair, said: str) -> lis
         experiment,
         f"{100 * pair['share_of_positives']:.0f} %",
         f"{100 * pair['share_of_negatives']:.0f} %",
-        *(_area(pair[name]) for name in ("mark_alone", "all", "without_mark", "broken")),
+        *(_area(pair[name]) for name in ("mark_alone", "all", "without_mark")),
+        NONE if broken["value"] is None else span(broken),
+        NONE if pair["drop"]["value"] is None else change(pair["drop"]),
         f"{broken['positives']:,} / {broken['negatives']:,}",
         said,
     ]
 
 
 def _area(row: dict[str, Any]) -> str:
-    return "–" if row["value"] is None else f"{row['value']:.3f}"
+    if row["value"] is None:
+        return NONE
+    return few(row["patients"]) if withheld(row) else span(row)
+
+
+def _lean(mark: str, pair: Pair) -> str:
+    without = pair["without_mark"]
+    aside = "" if withheld(without) else f"{span(without)} on those without {mark}, "
+    return f"AUROC {span(pair['all'])} on all films, {aside}{_broken(pair['broken'])}."
+
+
+def _broken(row: dict[str, Any]) -> str:
+    counts = f"{plural(row['positives'], 'positive')} and {plural(row['negatives'], 'negative')}"
+    return f"{span(row)} on the {counts} that break the link"
