@@ -11,7 +11,8 @@ import pandas as pd
 from ribcage import metrics
 from ribcage.engine import step
 from ribcage.evaluation import paired
-from ribcage.evaluation.bootstrap import Resamples, draw_areas, effective_of_area
+from ribcage.evaluation.bootstrap import Resamples, draw_areas
+from ribcage.evaluation.intervals import effective_of_area
 from ribcage.evaluation.paired import Measured
 from ribcage.findings import FINDINGS
 from ribcage.progress import say

@@ -8,10 +8,8 @@ from scipy.stats import norm, t
 from sklearn import metrics as sk
 
 from ribcage.evaluation import bootstrap, paired
-from ribcage.evaluation.bootstrap import (
-    Ranked,
-    Resamples,
-    draw_areas,
+from ribcage.evaluation.bootstrap import Ranked, Resamples, draw_areas
+from ribcage.evaluation.intervals import (
     effective_of_area,
     effective_patients,
     interval,

@@ -6,8 +6,9 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 from conftest import predictions_of
 from ribcage import metrics
 from ribcage.evaluation import curves
-from ribcage.evaluation.bootstrap import Resamples, interval
+from ribcage.evaluation.bootstrap import Resamples
 from ribcage.evaluation.calibration import bin_of
+from ribcage.evaluation.intervals import interval
 from ribcage.findings import FINDINGS
 
 FILMS, PATIENTS, RESAMPLES, BINS = 900, 250, 300, 5

@@ -13,14 +13,9 @@ import pytest
 from conftest import ROOT
 from ribcage import metrics
 from ribcage.entries import read_entries
-from ribcage.evaluation.bootstrap import (
-    Resamples,
-    draw_areas,
-    effective_of_area,
-    interval,
-    logit_interval,
-)
+from ribcage.evaluation.bootstrap import Resamples, draw_areas
 from ribcage.evaluation.delong import clustered_se, delong_se
+from ribcage.evaluation.intervals import effective_of_area, interval, logit_interval
 from ribcage.findings import FINDINGS
 
 RESAMPLES = 1000

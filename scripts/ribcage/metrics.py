@@ -72,7 +72,7 @@ def row(
     Args:
         value: written at full precision; null where it is NaN.
         counted: see `counts`.
-        drawn: ends of the 95 % interval, as of `bootstrap.interval`; None where none was asked
+        drawn: ends of the 95 % interval, as of `intervals.interval`; None where none was asked
             for. Null where the value is undefined.
     """
     low, high = drawn if drawn is not None and not np.isnan(value) else (float("nan"),) * 2

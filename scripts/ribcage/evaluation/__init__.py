@@ -1,6 +1,7 @@
 """Judging predictions: every number with its interval over patients and its counts.
 
 bootstrap.py      resamples of patients, and areas of all resamples at once
+intervals.py      from resamples to 95 % intervals
 delong.py         standard errors of an AUROC in closed form, as a check
 trails.py         a statistic of the sample and of its resamples, in one array
 ranking.py        how well scores rank films

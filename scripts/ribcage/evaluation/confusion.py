@@ -10,7 +10,8 @@ import numpy as np
 
 from ribcage import metrics
 from ribcage.evaluation import trails
-from ribcage.evaluation.bootstrap import Resamples, effective_patients, share
+from ribcage.evaluation.bootstrap import Resamples, share
+from ribcage.evaluation.intervals import effective_patients
 from ribcage.findings import FINDINGS
 
 RATES = ("sensitivity", "specificity", "ppv", "npv", "f1")

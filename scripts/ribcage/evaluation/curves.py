@@ -7,8 +7,9 @@ import pandas as pd
 from sklearn import metrics as sk
 
 from ribcage import metrics
-from ribcage.evaluation.bootstrap import Ranked, Resamples, interval
+from ribcage.evaluation.bootstrap import Ranked, Resamples
 from ribcage.evaluation.calibration import bin_of
+from ribcage.evaluation.intervals import interval
 from ribcage.findings import FINDINGS
 
 CURVE_POINTS = 200

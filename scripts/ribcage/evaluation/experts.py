@@ -14,7 +14,8 @@ import pandas as pd
 from ribcage import metrics
 from ribcage.answers import OURS, WITHOUT, given_to, known_to, read_answers, read_readers
 from ribcage.evaluation import confusion, paired, trails
-from ribcage.evaluation.bootstrap import Resamples, effective_patients
+from ribcage.evaluation.bootstrap import Resamples
+from ribcage.evaluation.intervals import effective_patients
 from ribcage.evaluation.readers import score_readers
 
 Row = dict[str, Any]

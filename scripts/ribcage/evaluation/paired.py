@@ -7,14 +7,13 @@ import numpy as np
 
 from ribcage import metrics
 from ribcage.evaluation import trails
-from ribcage.evaluation.bootstrap import (
+from ribcage.evaluation.bootstrap import Ranked, share
+from ribcage.evaluation.intervals import (
     Interval,
-    Ranked,
     difference_interval,
     effective_of_area,
     interval,
     logit_interval,
-    share,
 )
 
 LEAST_OF_MEAN = 5
@@ -29,7 +28,7 @@ class Measured(NamedTuple):
         value: NaN where undefined.
         draws: float64 [resamples]; NaN where a resample left it undefined.
         counted: what stands behind it, as `metrics.counts` counts.
-        effective: on how many patients it rests, as `bootstrap.effective_patients`; None for a
+        effective: on how many patients it rests, as `intervals.effective_patients`; None for a
             mean, whose interval is the middle of its draws.
         is_difference: of two such metrics, so that it has no ends at 0 and 1.
     """

@@ -8,7 +8,8 @@ import pandas as pd
 from ribcage import metrics, thresholds
 from ribcage.errors import InputError
 from ribcage.evaluation import calibration, confusion, delong, ranking, trails
-from ribcage.evaluation.bootstrap import Resamples, effective_of_area
+from ribcage.evaluation.bootstrap import Resamples
+from ribcage.evaluation.intervals import effective_of_area
 from ribcage.evaluation.paired import LEAST_OF_MEAN
 from ribcage.findings import FINDINGS
 

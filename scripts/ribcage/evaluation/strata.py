@@ -8,13 +8,8 @@ from scipy import sparse
 
 from ribcage import metrics
 from ribcage.evaluation import paired
-from ribcage.evaluation.bootstrap import (
-    Ranked,
-    Resamples,
-    effective_of_area,
-    effective_patients,
-    share,
-)
+from ribcage.evaluation.bootstrap import Ranked, Resamples, share
+from ribcage.evaluation.intervals import effective_of_area, effective_patients
 from ribcage.evaluation.paired import Measured
 from ribcage.findings import FINDINGS
 

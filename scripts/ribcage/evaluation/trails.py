@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ribcage import metrics
-from ribcage.evaluation import bootstrap
+from ribcage.evaluation import bootstrap, intervals
 from ribcage.evaluation.bootstrap import Resamples
 
 MOST_LACKING = 0.5
@@ -62,10 +62,10 @@ def row(
         trail: [1 + resamples].
         counted: see `metrics.counts`.
         effective: of an area or another share, on how many patients it rests, as
-            `bootstrap.effective_patients`; None for what is no share or is a mean of many.
+            `intervals.effective_patients`; None for what is no share or is a mean of many.
     """
     value = float(trail[0])
     if effective is None:
-        return metrics.row(value, counted, bootstrap.interval(trail[1:]))
-    ends = bootstrap.logit_interval(value, trail[1:], effective)
+        return metrics.row(value, counted, intervals.interval(trail[1:]))
+    ends = intervals.logit_interval(value, trail[1:], effective)
     return metrics.row(value, counted, ends)
