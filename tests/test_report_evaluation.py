@@ -183,7 +183,13 @@ def test_what_weighting_does_is_said_from_the_numbers(three):
         (0.03, 0.01, 0.25, 0.02, ("the ranking gets better.", "prior correction mends it")),
         (-0.03, 0.01, 0.025, 0.02, ("the ranking gets worse.", "does not break calibration")),
         (-0.006, 0.012, 0.25, 0.03, ("cannot tell whether", "prior correction mends it")),
-        (-0.006, 0.002, None, 0.02, ("the ranking hardly moves.", "Calibration is undefined")),
+        (
+            -0.006,
+            0.002,
+            None,
+            0.02,
+            ("the ranking as a whole hardly moves.", "Calibration is undefined"),
+        ),
     ],
 )
 def test_each_outcome_of_weighting_has_its_words(value, half, error, prior, said):
@@ -194,6 +200,17 @@ def test_each_outcome_of_weighting_has_its_words(value, half, error, prior, said
     pairs[0]["auroc"]["macro"] = made.row(-value, half)
     text = weighting.sentence(both, pairs)
     assert all(words in text for words in said)
+
+
+def test_a_ranking_that_moves_at_its_top_alone_is_not_said_to_stay():
+    both = made.experiments()[:2]
+    pairs = made.comparison(both)["pairs"]
+    pairs[0]["auroc"]["macro"] = made.row(0.001, 0.004)
+    pairs[0]["ap"]["macro"] = made.row(0.04, 0.02)
+    said = weighting.sentence(both, pairs)
+    assert "as a whole hardly moves, but among the highest scores it gets worse." in said
+    pairs[0]["ap"]["macro"] = made.row(0.005, 0.002)
+    assert "among the highest" not in weighting.sentence(both, pairs)
 
 
 def test_means_over_other_findings_are_not_held_against_each_other():
@@ -496,6 +513,7 @@ def test_what_is_undefined_is_said_and_nothing_breaks(three):
 def test_films_on_which_readers_and_labels_differ_have_a_gallery_of_their_own(three, tmp_path):
     row = {"image": "a.png", "finding": "Mass", "outcome": "FP", "hit": None, "n_boxes": 0}
     row |= {"probability": 0.875, "threshold": 0.25, "scale": 1.5, "grid": 2, "expert": True}
+    row |= {"expert_question": "Nodule or mass"}
     rows = pd.DataFrame([row | {"why": why} for why in ("most wrong", evidence.DISAGREE)])
     meta = {"labels_version": "other", "source_sha256": "0" * 64}
     write_table(rows.astype({"hit": "boolean"}), tmp_path / "cams.parquet", meta)
@@ -509,7 +527,10 @@ def test_films_on_which_readers_and_labels_differ_have_a_gallery_of_their_own(th
     people = people.assign(view_position="PA", **dict.fromkeys(FINDINGS, False))
     those = [{**three[0], "cams": tmp_path}]
     (film,) = evidence.disagreements(those, people)
-    assert "chosen as experts disagree · experts: seen · labels: No Finding" in film["caption"]
+    assert (
+        "chosen as experts disagree · experts: Nodule or mass seen · labels: No Finding"
+        in film["caption"]
+    )
     (usual,) = evidence.explanation(those, people)["experiments"][0]["films"]
     assert "chosen as most wrong" in usual["caption"]
 

@@ -91,6 +91,7 @@ def write_experiment(folder, name, table, sides):
     picture.save(cams / "overlays" / f"{stem}-Mass.webp")
     row = {"image": image, "finding": "Mass", "outcome": "FP", "why": "most wrong", "hit": None}
     row |= {"probability": 0.875, "threshold": 0.25, "n_boxes": 0, "scale": 1.5, "grid": 2}
+    row |= {"expert": None, "expert_question": None}
     frame = pd.DataFrame([row]).astype({"hit": "boolean"})
     write_table(frame, cams / "cams.parquet", META)
     pointing = pd.DataFrame([["Mass", 10, 10, 4], ["All", 10, 10, 4]])

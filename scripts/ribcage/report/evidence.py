@@ -116,8 +116,10 @@ def _film(row: pd.Series, person: pd.Series, folder: Path) -> dict[str, Any]:
         if pd.isna(row["hit"])
         else (" · points into its box" if row["hit"] else " · points beside its box")
     )
-    seen = row.get("expert")
-    experts = "" if pd.isna(seen) else f" · experts: {'seen' if seen else 'not seen'}"
+    experts = ""
+    if not pd.isna(row["expert"]):
+        asked = "" if row["expert_question"] == row["finding"] else f"{row['expert_question']} "
+        experts = f" · experts: {asked}{'seen' if row['expert'] else 'not seen'}"
     strength = (
         f"up to {row['scale']:.2f} logits a cell" if row["scale"] > 0 else "no cell speaks for it"
     )

@@ -73,12 +73,21 @@ def sentence(group: list[Experiment], pairs: list[Pair]) -> str:
     )
     if not tells(pair["auroc"]):
         return f"{start}: {TOO_FEW} what it does."
-    return f"{start}: {_ranking(area)}. {_calibration(weighted, plain)}"
+    return f"{start}: {_ranking(area)}{_top(precision)}. {_calibration(weighted, plain)}"
+
+
+def _top(precision: dict[str, Any]) -> str:
+    """What the average precision adds, which looks at the highest scores most."""
+    if not is_sure(precision) or abs(precision["value"]) <= SMALL:
+        return ""
+    return (
+        f", but among the highest scores it gets {'better' if precision['value'] > 0 else 'worse'}"
+    )
 
 
 def _ranking(area: dict[str, Any]) -> str:
     if area["low"] is not None and area["low"] >= -SMALL and area["high"] <= SMALL:
-        return "the ranking hardly moves"
+        return "the ranking as a whole hardly moves"
     if is_sure(area):
         return f"the ranking gets {'better' if area['value'] > 0 else 'worse'}"
     return "these films cannot tell whether the ranking moves"
