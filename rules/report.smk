@@ -124,7 +124,6 @@ rule import_predictions:
     params:
         files=config["import_predictions"],
         settings=config["score_predictions"],
-        title=config["write_report"]["title"],
     script:
         "../scripts/import_predictions.py"
 

@@ -108,7 +108,6 @@ def main(
     page: Path,
     files: dict[str, dict[str, str]],
     settings: dict[str, Any],
-    title: str,
 ) -> None:
     """Write `reports/imported/`: imports.json and, by name, a folder as of an experiment; a page.
 
@@ -126,7 +125,6 @@ def main(
         page: the page to write, `reports/imported.html`.
         files: by name, file, of (own_test or this_split), learnt_from.
         settings: of score_predictions.
-        title: of the run, on the page.
 
     Raises:
         InputError: a file cannot be read, or does not fit the data table.
@@ -162,7 +160,7 @@ def main(
     text = json.dumps(entries, indent=1)
     (imported / "imports.json").write_text(text + "\n", encoding="utf-8")
     blind = json.loads((baseline / "metrics.json").read_text(encoding="utf-8"))["splits"]["test"]
-    page.write_text(imports.page(imports.read(imported), blind, title), encoding="utf-8")
+    page.write_text(imports.page(imports.read(imported), blind), encoding="utf-8")
 
 
 if "snakemake" in globals():  # the only line that knows about Snakemake

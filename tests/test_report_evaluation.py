@@ -364,7 +364,7 @@ def test_an_import_of_other_films_stands_on_a_page_of_its_own(three):
 def test_the_page_of_imports_mixes_none_with_another():
     blind = made.baseline()
     away, here = made.imported("away", same_films=False), made.imported("here", "e4")
-    text = html.unescape(imports.page([away, here], blind, "A run"))
+    text = html.unescape(imports.page([away, here], blind))
     anchors = re.findall(r'<section id="(.*?)">', text)
     assert anchors == [f"{name}-{n}" for n in (1, 2) for name, _ in imports.CONTENTS]
     assert 'href="#results-1">away</a>' in text and 'href="#results-2">here</a>' in text
@@ -377,10 +377,10 @@ def test_the_page_of_imports_mixes_none_with_another():
     assert "No threshold" not in first and "nothing is called" in first
     assert "not fitted" not in part(text, "calibration-1")
     assert "after temperature" not in part(text, "calibration-1")
-    alone = html.unescape(imports.page([away], blind, "A run"))
+    alone = html.unescape(imports.page([away], blind))
     assert re.findall(r'<section id="(.*?)">', alone) == [name for name, _ in imports.CONTENTS]
     assert "1 file of predictions made elsewhere is scored here" in alone
-    assert "Nothing is imported" in imports.page([], blind, "A run")
+    assert "Nothing is imported" in imports.page([], blind)
 
 
 def rare(one, patients=5):

@@ -34,8 +34,8 @@ def experiment(name):
 BOTH = experiment("unweighted") | experiment("weighted")
 REPORT = {"compare_experiments", "write_report"}
 CARDS = {"write_model_card/unweighted", "write_model_card/weighted"}
-PAGES = {"write_report", "write_datasheet", "import_predictions"} | CARDS
-"""What shows the title, or is made by the report's code."""
+PAGES = {"write_report", "write_datasheet"} | CARDS
+"""What shows the title."""
 
 
 def edit(file, old, new):
@@ -127,7 +127,7 @@ SCENARIOS = {
     ),
     "report code": (
         append("scripts/ribcage/report/style.css", "\nb { color: #000 }\n"),
-        PAGES,
+        PAGES | {"import_predictions"},
     ),
     "a comment, threads and resources in the Snakefile": (rules_of_execution, set()),
     "a new experiment": (

@@ -67,7 +67,9 @@ def test_a_changed_learning_rate_is_the_same_steps_for_both(built):
             "models/weighted/1",
             "reports/weighted/1",
             "reports/weighted/metrics.json",
+            "reports/weighted/model_card.md",
             "reports/weighted/cams",
+            "reports/experiments.csv",
             "reports/index.html",
         }
     )
@@ -120,7 +122,7 @@ def test_a_failed_job_is_told_once_and_its_sibling_is_recorded(finished, tmp_pat
     shutil.copytree(finished, folder, symlinks=True)
     script = folder / "scripts/score_predictions.py"
     lines = script.read_text().splitlines(keepends=True)
-    place = next(n for n, line in enumerate(lines) if line.startswith("    rows = seed_mean("))
+    place = next(n for n, line in enumerate(lines) if line.startswith("    found = evaluate("))
     lines.insert(place, '    if experiment == "weighted":\n        raise ValueError("surprise")\n')
     script.write_text("".join(lines))
     for command in ("snakemake --cores 2 --keep-going", "dvc repro"):

@@ -100,7 +100,7 @@ def read(folder: Path, before: int = 0) -> list[Import]:
     ]
 
 
-def page(imported: Sequence[Import], baseline: dict[str, Any], title: str) -> str:
+def page(imported: Sequence[Import], baseline: dict[str, Any]) -> str:
     """Render the page of the imports alone, which needs neither films nor training.
 
     Each is judged by itself: two files may hold other films, and their values then do not compare.
@@ -109,7 +109,6 @@ def page(imported: Sequence[Import], baseline: dict[str, Any], title: str) -> st
         imported: of `read`.
         baseline: scores of score_metadata_baseline on this run's test films; shown beside an import
             of the same films alone.
-        title: of the page.
     """
     several = len(imported) > 1
     parts = [_part(one, baseline, f"-{n}" if several else "") for n, one in enumerate(imported, 1)]
@@ -123,7 +122,7 @@ def page(imported: Sequence[Import], baseline: dict[str, Any], title: str) -> st
     )
     return render(
         "imported.html",
-        title=f"{title}: imported",
+        title="Imported predictions",
         contents=contents,
         parts=parts,
         about={"sentence": sentence, "away": "", **files(imported)},
