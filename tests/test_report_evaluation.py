@@ -34,11 +34,9 @@ FILM = {"image": "<b>.png", "finding": "Mass", "outcome": "FP", "wrong": True, "
 FILM |= {"plain": "data:x", "overlay": "data:x", "caption": "experts: not seen"}
 
 
-def page(those, imported=(), films=(), split="official", source="phantom", blind=None):
+def rendered(those, pairs, blind, published, imported=(), films=(), split="official", kind="nih"):
     """All sections, as the page has them."""
-    blind = blind or made.baseline()
-    pairs = made.comparison(those)
-    found = render(
+    return render(
         "sections_evaluation.html",
         results=results.results(those, blind, pairs, imported),
         imports=imports.section(imported),
@@ -46,9 +44,14 @@ def page(those, imported=(), films=(), split="official", source="phantom", blind
         strata=strata.section(those),
         comparison=comparison.section(those, pairs, blind),
         experts=experts.section(those, list(films), made.BOUNDS, imported),
-        literature=literature.section(those, made.published(), split, source, True, "v2020"),
+        literature=literature.section(those, published, split, kind, True, "v2020"),
     )
-    return html.unescape(found)
+
+
+def page(those, imported=(), films=(), split="official", source="phantom", blind=None):
+    """All sections of made-up results, as a reader sees them."""
+    given = made.comparison(those), blind or made.baseline(), made.published()
+    return html.unescape(rendered(those, *given, imported, films, split, source))
 
 
 def part(shown, anchor):
@@ -88,16 +91,7 @@ def test_every_section_says_one_sentence_a_figure_and_escapes_all(three):
     those = made.experiments(("<script>plain", "heavy", "whole"))
     imported = [made.imported("<i>theirs", test=12)]
     pairs, blind = made.comparison(those), made.baseline()
-    text = render(
-        "sections_evaluation.html",
-        results=results.results(those, blind, pairs, imported),
-        imports=imports.section(imported),
-        calibration=calibration.section(those, imported),
-        strata=strata.section(those),
-        comparison=comparison.section(those, pairs, blind),
-        experts=experts.section(those, [FILM], made.BOUNDS, imported),
-        literature=literature.section(those, made.published(), "official", "nih", True, "v2020"),
-    )
+    text = rendered(those, pairs, blind, made.published(), imported, [FILM])
     for hostile in (
         "<script",
         "<i>theirs",
@@ -398,18 +392,7 @@ def test_nothing_is_claimed_of_too_few_patients(three):
     ]
     pairs, blind = rare(made.comparison(three)), rare(made.baseline())
     pairs["pairs"] = [rare(pair) for pair in made.comparison(three)["pairs"]]
-    text = html.unescape(
-        render(
-            "sections_evaluation.html",
-            results=results.results(those, blind, pairs),
-            imports=imports.section([]),
-            calibration=calibration.section(those),
-            strata=strata.section(those),
-            comparison=comparison.section(those, pairs, blind),
-            experts=experts.section(those, [], made.BOUNDS),
-            literature=literature.section(those, [], "official", "nih", True, "v2020"),
-        )
-    )
+    text = html.unescape(rendered(those, pairs, blind, []))
     for claim in ("beyond doubt", "more than chance may", "sure gap", "so this is more", "0 of 0"):
         assert claim not in text
     assert "hardly moves" not in text and "agrees better" not in text and "Of 0" not in text
@@ -497,16 +480,7 @@ def test_what_is_undefined_is_said_and_nothing_breaks(three):
     assert "undefined" in head["sentence"] and len(head["cards"]) == 4
     found = made.comparison(three)
     pairs = undefined(found) | {"pairs": [undefined(pair) for pair in found["pairs"]]}
-    text = render(
-        "sections_evaluation.html",
-        results=results.results(lost, blind, pairs),
-        imports=imports.section([]),
-        calibration=calibration.section(lost),
-        strata=strata.section(lost),
-        comparison=comparison.section(lost, pairs, blind),
-        experts=experts.section(lost, [], made.BOUNDS),
-        literature=literature.section(lost, [], "official", "nih", True, "v2020"),
-    )
+    text = rendered(lost, pairs, blind, [])
     assert "undefined" in text and "nan" not in re.sub(r"[a-z]*nan[a-z]+", "", text)
 
 

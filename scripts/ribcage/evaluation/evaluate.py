@@ -117,5 +117,5 @@ def evaluate(
         "case_mix": case_mix.compare(val, test, settings) if len(val.rows) else None,
     }
     groups = strata.score(test.truth, test.rows, test.people, marks, fitted, settings)
-    columns = ["split", "class", "curve", "x", "y", "low", "high", "threshold", "films"]
+    columns = ["split", *curves.COLUMNS]
     return Evaluation(rows, found, pd.concat(drawn, ignore_index=True)[columns], groups)

@@ -50,6 +50,7 @@ def score_marks(
         than `metrics.LEAST` positives or negatives stand behind it.
     """
     found: dict[str, dict[str, Pair]] = {mark: {} for mark in marks}
+    blocks = list(resamples.blocks()) if marks else []
     for mark, borne in marks.items():
         for finding in FINDINGS:
             known = truth[finding].to_numpy()
@@ -57,7 +58,7 @@ def score_marks(
             if np.isnan(given).any():
                 continue  # the model does not know the finding
             if min(known.sum(), (~known).sum(), borne.sum(), (~borne).sum()) >= metrics.LEAST:
-                found[mark][finding] = _pair(known, given, borne, resamples)
+                found[mark][finding] = _pair(known, given, borne, resamples, blocks)
     return found
 
 
@@ -66,6 +67,7 @@ def _pair(
     given: np.ndarray,
     borne: np.ndarray,
     resamples: Resamples,
+    blocks: list[np.ndarray],
 ) -> Pair:
     of_positives, of_negatives = float(borne[known].mean()), float(borne[~known].mean())
     speaks_for = borne if of_positives >= of_negatives else ~borne
@@ -86,7 +88,7 @@ def _pair(
             areas[name] = paired.undefined(counted, resamples.count)
             continue
         films = known[chosen], score[chosen], codes
-        areas[name] = paired.area(*films, resamples.patients, resamples.blocks())
+        areas[name] = paired.area(*films, resamples.patients, blocks)
     drop = paired.difference(areas["all"], areas["broken"])
     areas["drop"] = drop._replace(counted=areas["broken"].counted)
     return {
