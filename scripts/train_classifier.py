@@ -85,6 +85,36 @@ def look_up(
     return seen.joined(contamination.Seen(contamination.films_of(learnt, phantoms))), found
 
 
+def sides(
+    rows: pd.DataFrame,
+    labels: pd.DataFrame,
+    shards: list[Path],
+    settings: dict[str, Any],
+    where: str,
+) -> tuple[training.Data, training.Data]:
+    """Find the films of train and val at the size of these settings.
+
+    Args:
+        rows: image, split.
+        labels: the kept images with their labels.
+        shards: the batches' shard folders.
+        settings: view, size_px.
+        where: the table that names the images, for errors.
+
+    Raises:
+        InputError: a side has no film, or a film is in no shard of this size.
+    """
+    films = Shards(shards, settings["view"], settings["size_px"])
+    found = []
+    for name in ("train", "val"):
+        images = rows["image"][rows["split"] == name].tolist()
+        if not images:
+            raise InputError(f"{where}: has no {name} film, without which nothing can be trained")
+        found.append(training.data_of(images, labels, films, where))
+    train, val = found
+    return train, val
+
+
 def main(
     curated: Path,
     split: Path,
@@ -111,14 +141,9 @@ def main(
     torch.manual_seed(seed)
     rows, labels = read_table(split), read_table(curated)
     seen, found = look_up(rows, settings, read_meta(curated)["labels_version"] == "phantom")
-    films = Shards(shards, settings["view"], settings["size_px"])
-    parts = []
-    for name in ("train", "val"):
-        images = rows["image"][rows["split"] == name].tolist()
-        if not images:
-            raise InputError(f"{split}: has no {name} film, without which nothing can be trained")
-        parts.append(training.data_of(images, labels, films, str(split)))
-    train, val = parts
+    phases = training.phases(settings)
+    parts = [(phase, *sides(rows, labels, shards, phase, str(split))) for phase in phases]
+    _, train, val = parts[-1]
     weights = losses.positive_weights(train.labels, settings["weighting"])
     never = [f for f, n in zip(FINDINGS, train.labels.sum(axis=0), strict=True) if n == 0]
     if never:
@@ -128,9 +153,9 @@ def main(
         f"{len(train.positions):,} films to learn from, {len(val.positions):,} to validate, "
         f"on {on.device.type} in {'bfloat16' if on.bf16 else 'float32'}"
     )
-    fitted, history = training.fit(net, train, val, settings, seed, on)
+    fitted, history = training.fit_phases(net, parts, seed, on)
     model.mkdir()
-    best = min(history, key=lambda row: row["val_loss"])  # the first of several, as in fit
+    best = training.best_of(history)
     counted = {"best_epoch": best["epoch"], **count(rows, train, settings), **read_meta(curated)}
     config = describe(experiment, settings, seed, on, {**counted, "seen": found})
     nets.save(fitted, config, model, contamination.write_record(seen, model))

@@ -107,6 +107,17 @@ def test_a_bad_setting_is_refused_and_nothing_is_written(params, assignment, wor
         ("init_seen: beside", "init_seen: unknwon", "init_seen: 'unknwon' .*official_train_val"),
         ("contaminated: refuse", "contaminated: ignore", "contaminated: 'ignore' is not one of"),
         ("no_lungs-64, lungs-96]", "no_lungs-64]", "trains on lungs-96, which write_"),
+        ("  start_px: none", "  start_px: 0", "start_px: 0 is less than the minimum of 32"),
+        (
+            "{size_px: 64, view: full}",
+            "{size_px: 64, view: full, start_px: 32}",
+            "densenet121-64-full: trains on full-32, which write_shards.shards does not list",
+        ),
+        (
+            "{size_px: 96, weighting: unweighted, samples: 6000}",
+            "{size_px: 64, start_px: 96}",
+            "densenet121-96-unweighted: start_px is 96, which is not below size_px, 64; write a",
+        ),
         ("archives: *batches", "archives: []", "fetches every batch"),
         ("test: 0.2}", "test: 0.3}", "split_patients.shares: must sum to 1, not 1.1"),
         (
@@ -249,7 +260,10 @@ def test_the_schema_knows_the_marks_that_can_be_drawn():
 
 
 def test_numbers_are_read_as_dvc_reads_them(params):
-    assert settings.read(edited(params, "lr: 0.0015", "lr: 1e-4"))["train_classifier"]["lr"] == 1e-4
+    assert (
+        settings.read(edited(params, "  lr: 0.0015", "  lr: 1e-4"))["train_classifier"]["lr"]
+        == 1e-4
+    )
 
 
 def test_an_experiment_is_its_settings_over_the_defaults():

@@ -24,6 +24,9 @@ SETTINGS = {
     "init": "none",
     "init_seen": "beside",
     "contaminated": "refuse",
+    "start_px": "none",
+    "start_samples": 24,
+    "start_lr": 2e-3,
     "samples": 32,
     "epochs": 2,
     "batch_size": 8,
@@ -40,10 +43,11 @@ SETTINGS = {
 STILL = {"flip": False, "max_rotation_deg": 0, "max_shift": 0, "max_scale": 0, "max_contrast": 0}
 
 
-def toy(folder, films=60, size=32):
+def toy(folder, films=60, size=32, large=48):
     """Two batches of noise in which a bright disc is a Mass and a dark base an Effusion.
 
-    The last finding never occurs, and a sixth of the films each are val and test.
+    The last finding never occurs, and a sixth of the films each are val and test. The films are
+    stored larger as well, with more noise around them.
     """
     rng = np.random.default_rng(0)
     folder.mkdir(exist_ok=True)
@@ -66,6 +70,8 @@ def toy(folder, films=60, size=32):
         batch.mkdir(parents=True)
         part = np.arange(films)[number::2]
         np.save(batch / f"lungs-{size}.npy", pixels[part].astype(np.uint8))
+        wide = ((0, 0), (0, large - size), (0, large - size))
+        np.save(batch / f"lungs-{large}.npy", np.pad(pixels[part].astype(np.uint8), wide, "wrap"))
         frame = pd.DataFrame({"image": [names[n] for n in part]})
         square = {"x0_px": 0, "y0_px": 0, "side_px": size, "width_px": size, "height_px": size}
         write_table(frame.assign(**square), batch / "lungs.parquet", META)
@@ -132,7 +138,8 @@ def test_a_model_says_what_it_is_and_what_it_saw(data):
     assert str(model) not in (model / "config.json").read_text()
     with (model / "history.csv").open() as file:
         history = list(csv.DictReader(file))
-    assert [(row["epoch"], row["samples"]) for row in history] == [("1", "16"), ("2", "32")]
+    counted = [(row["epoch"], row["size_px"], row["samples"]) for row in history]
+    assert counted == [("1", "32", "16"), ("2", "32", "32")]
     scores = json.loads((model / "metrics.json").read_text())
     best = history[config["best_epoch"] - 1]
     assert scores == {name: pytest.approx(float(value)) for name, value in best.items()}
@@ -193,6 +200,52 @@ def test_the_best_epoch_is_kept_and_not_the_last(data, monkeypatch):
     assert all(torch.equal(kept[name], tensor) for name, tensor in seen[1].items())
     assert not torch.equal(kept["classifier.weight"], seen[3]["classifier.weight"])
     assert json.loads((model / "metrics.json").read_text())["val_auroc_macro"] is None
+
+
+def test_a_start_is_learnt_first_and_its_best_epoch_goes_on(data, monkeypatch):
+    """Validation is best at the small size, which nevertheless is not kept."""
+    begun, judged, losses = [], [], iter([0.1, 0.3, 0.9, 0.5, 0.7])
+
+    def judge(net, val, weights, on):
+        judged.append({name: tensor.clone() for name, tensor in net.state_dict().items()})
+        return {"val_loss": next(losses), "val_auroc_macro": 0.5}
+
+    def fit(net, train, val, settings, rng, on):
+        first = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+        begun.append((train.shards.size_px, val.shards.size_px, settings["lr"], first))
+        return whole(net, train, val, {**settings, "epochs": 2 if len(begun) == 1 else 3}, rng, on)
+
+    whole = training.fit
+    monkeypatch.setattr(training, "judge", judge)
+    monkeypatch.setattr(training, "fit", fit)
+    model = train(data, size_px=48, start_px=32)
+    assert [one[:3] for one in begun] == [(32, 32, 2e-3), (48, 48, 1e-3)]
+    assert all(torch.equal(begun[1][3][name], tensor) for name, tensor in judged[0].items())
+    kept = load_file(model / "weights.safetensors")
+    assert all(torch.equal(kept[name], tensor) for name, tensor in judged[3].items())
+    history = pd.read_csv(model / "history.csv")
+    assert history["size_px"].tolist() == [32, 32, 48, 48, 48]
+    assert history["epoch"].tolist() == [1, 2, 3, 4, 5]
+    assert history["samples"].tolist() == [16, 24, 32, 48, 56]
+    config = json.loads((model / "config.json").read_text())
+    assert (config["best_epoch"], config["size_px"]) == (4, 48)
+    assert config["settings"]["start_px"] == 32 and config["settings"]["start_samples"] == 24
+    assert json.loads((model / "metrics.json").read_text())["val_loss"] == 0.5
+
+
+def test_a_start_gives_the_same_bytes_twice_and_no_start_asks_for_no_small_films(data):
+    small = {"size_px": 48, "start_px": 32, "samples": 16, "epochs": 1}
+    first = contents(train(data, "first", **small))
+    assert contents(train(data, "again", **small)) == first
+    for batch in data[1]:
+        (batch / "lungs-32.npy").unlink()
+    alone = contents(train(data, "alone", **small | {"start_px": "none"}))
+    assert alone["weights.safetensors"] != first["weights.safetensors"]
+    unread = {"start_px": "none", "start_samples": 99, "start_lr": 0.1}
+    same = contents(train(data, "same", **small | unread))
+    assert same["weights.safetensors"] == alone["weights.safetensors"]
+    with pytest.raises(InputError, match=r"lungs-32\.npy: no such shard"):
+        train(data, "lost", **small)
 
 
 def test_macro_auroc_leaves_out_what_validation_cannot_judge(data):

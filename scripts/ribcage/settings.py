@@ -88,13 +88,25 @@ def _contradictions(settings: Settings) -> Iterable[str]:
     for name in settings["import_predictions"]:
         if name in settings["experiments"]:
             yield f"import_predictions.{name}: an experiment has this name; take another"
+    yield from _contradictions_of_experiments(settings)
+
+
+def _contradictions_of_experiments(settings: Settings) -> Iterable[str]:
     written = settings["write_shards"]["shards"]
     for name in settings["experiments"]:
-        wanted = "{view}-{size_px}".format(**of_experiment(settings, name))
-        if wanted not in written:
+        own = of_experiment(settings, name)
+        small, size = own["start_px"], own["size_px"]
+        sizes = [size] if small == "none" else [small, size]
+        for wanted in (f"{own['view']}-{px}" for px in sizes):
+            if wanted not in written:
+                yield (
+                    f"experiments.{name}: trains on {wanted}, which write_shards.shards "
+                    f"does not list ({', '.join(written)}); add it there"
+                )
+        if small != "none" and small >= size:
             yield (
-                f"experiments.{name}: trains on {wanted}, which write_shards.shards "
-                f"does not list ({', '.join(written)}); add it there"
+                f"experiments.{name}: start_px is {small}, which is not below size_px, {size}; "
+                "write a smaller one, or none"
             )
 
 

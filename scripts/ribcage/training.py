@@ -110,20 +110,74 @@ def optimizer_of(net: nn.Module, settings: dict[str, Any]) -> torch.optim.Optimi
     return kinds[settings["optimizer"]](groups, lr=settings["lr"], fused=True)
 
 
+def phases(settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Split an experiment's settings by the size of its films, in the order of training.
+
+    A network that has learnt from small films needs far fewer of the large and dear ones (see
+    progressive learning in Tan & Le, EfficientNetV2, ICML 2021).
+
+    Returns:
+        Settings with size_px, samples and lr of each size; one of them without a start.
+    """
+    if settings["start_px"] == "none":
+        return [settings]
+    start = {"size_px": "start_px", "samples": "start_samples", "lr": "start_lr"}
+    return [{**settings, **{key: settings[own] for key, own in start.items()}}, settings]
+
+
+def fit_phases(
+    net: nn.Module, parts: list[tuple[dict[str, Any], Data, Data]], seed: int, on: Machine
+) -> tuple[nn.Module, list[dict[str, float]]]:
+    """Train at one size after another, each from the best epoch of the size before.
+
+    Args:
+        net: the network.
+        parts: of each size its settings, training films and validation films.
+        seed: of the order of the films and their augmentation.
+        on: where to train.
+
+    Returns:
+        The network with the weights of the last size's best epoch, and the rows of `fit`, whose
+        epochs and samples are counted through all sizes.
+
+    Raises:
+        InputError: a loss is no number any more.
+    """
+    rng = np.random.default_rng(seed)
+    history: list[dict[str, float]] = []
+    for settings, train, val in parts:
+        if len(parts) > 1:
+            say(f"at {settings['size_px']} px:")
+        net, rows = fit(net, train, val, settings, rng, on)
+        done = {key: history[-1][key] if history else 0 for key in ("epoch", "samples")}
+        history += [{**row, **{key: row[key] + done[key] for key in done}} for row in rows]
+    return net, history
+
+
+def best_of(history: list[dict[str, float]]) -> dict[str, float]:
+    """The epoch whose weights were kept: the least validation loss of the last size, the first."""
+    last = [row for row in history if row["size_px"] == history[-1]["size_px"]]
+    return min(last, key=lambda row: row["val_loss"])
+
+
 def fit(
-    net: nn.Module, train: Data, val: Data, settings: dict[str, Any], seed: int, on: Machine
+    net: nn.Module,
+    train: Data,
+    val: Data,
+    settings: dict[str, Any],
+    rng: np.random.Generator,
+    on: Machine,
 ) -> tuple[nn.Module, list[dict[str, float]]]:
     """Train by a number of samples, and keep the epoch of the least validation loss.
 
     Returns:
-        The network with a true copy of that epoch's weights, and a row an epoch: epoch, samples,
-        lr, train_loss, val_loss, val_auroc_macro.
+        The network with a true copy of that epoch's weights, and a row an epoch: epoch, size_px,
+        samples, lr, train_loss, val_loss, val_auroc_macro.
 
     Raises:
         InputError: a loss is no number any more.
     """
     weights = losses.positive_weights(train.labels, settings["weighting"])
-    rng = np.random.default_rng(seed)
     augment = Augment(settings, rng)
     batch_size, epochs = settings["batch_size"], settings["epochs"]
     order = shuffled(len(train.positions), batch_size, rng)
@@ -143,8 +197,8 @@ def fit(
             total += learn(net, optimizer, rate, augment(films), labels, weights, on)
             mean = total / (step + 1 - start)
             progress.add(batch_size, f"epoch {epoch + 1}/{epochs}, loss {mean:.4f}")
-        row = {"epoch": epoch + 1, "samples": end * batch_size, "lr": rate}
-        row |= {"train_loss": total / (end - start), **judge(net, val, weights, on)}
+        row = {"epoch": epoch + 1, "size_px": settings["size_px"], "samples": end * batch_size}
+        row |= {"lr": rate, "train_loss": total / (end - start), **judge(net, val, weights, on)}
         if not history or row["val_loss"] < min(past["val_loss"] for past in history):
             best = copy.deepcopy(net.state_dict())
         history.append(row)
