@@ -1,6 +1,5 @@
 """Draw the lungs found on a sample of films, and say what the crops cut off finding boxes."""
 
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from ribcage import lungs as lung
 from ribcage.boxes import ENOUGH, Box, BoxesOf, kept, read_boxes
 from ribcage.engine import step
 from ribcage.errors import InputError
-from ribcage.films import decode, read_batch
+from ribcage.films import decode_some
 from ribcage.progress import Progress, say
 from ribcage.shards import square_around
 from ribcage.tables import read_table
@@ -153,19 +152,13 @@ def draw_all(
             f"draw_lungs: two films would both be drawn as {twice.iloc[0]}; rename one"
         )
     progress = Progress(len(shown), "pictures")
-    for number, batch in enumerate(films):
-        rows = shown[shown["batch_number"] == number]
-        wanted = set(rows["image"])
-        for image, data in islice(read_batch(batch, wanted), len(wanted)):
-            film = decode(data, image)
-            of_findings = [box for (name, _), own in boxes.items() if name == image for box in own]
-            for _, row in rows[rows["image"] == image].iterrows():
-                own = of_findings if row["sheet"] == "cut" else []
-                outlined(film, row, side_px, own).save(folder / row["picture"], **WEBP)
-                progress.add(note="drawn")
-            wanted.remove(image)
-        if wanted:
-            raise InputError(f"{batch}: no longer holds {min(wanted)}; index the films again")
+    wanted = [set(shown["image"][shown["batch_number"] == n]) for n in range(len(films))]
+    for image, film in decode_some(films, wanted):
+        of_findings = [box for (name, _), own in boxes.items() if name == image for box in own]
+        for _, row in shown[shown["image"] == image].iterrows():
+            own = of_findings if row["sheet"] == "cut" else []
+            outlined(film, row, side_px, own).save(folder / row["picture"], **WEBP)
+            progress.add(note="drawn")
 
 
 def main(

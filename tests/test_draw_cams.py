@@ -4,17 +4,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
-from torch import nn
+from PIL import Image, ImageDraw
 
 from conftest import png, write_archive
 from draw_cams import main
-from ribcage import cams, nets
+from planted import random_net
+from ribcage import nets
 from ribcage.boxes import Box, read_boxes
-from ribcage.cams import ALL, Pointed
 from ribcage.errors import InputError
+from ribcage.explanation import overlay
+from ribcage.explanation.localisation import ALL, MEASURES
+from ribcage.explanation.placement import on_film
 from ribcage.findings import FINDINGS
 from ribcage.gallery import outcomes
+from ribcage.lungs import dice, encode_rle, over_film
 from ribcage.shards import Square, cut, square_around
 from ribcage.tables import read_table, write_table
 
@@ -23,174 +26,65 @@ META = {"labels_version": "other", "source_sha256": "0" * 64}
 
 @pytest.fixture(scope="module")
 def net():
-    """An untrained network whose logits differ between films, and whose norms are not neutral."""
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    made = nets.build("none", np.linspace(-3, 1, 14).astype(np.float32))
-    with torch.no_grad():
-        made.classifier.weight.mul_(20)
-        made.train()(torch.randn(8, 1, 64, 64))
-    return made.eval()
-
-
-def some_films(n, size, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (n, size, size), dtype=np.uint8)
-
-
-@pytest.mark.parametrize("size", [64, 96, 160])
-def test_a_map_sums_to_its_logit_without_the_bias(net, size):
-    films = some_films(3, size)
-    maps = cams.class_maps(net, films)
-    assert maps.shape == (3, 14, size // 32, size // 32) and maps.dtype == np.float32
-    with torch.inference_mode():
-        logits = net(nets.normalise(torch.from_numpy(films))).numpy()
-    bias = net.classifier.bias.detach().numpy()
-    assert np.ptp(logits - bias) > 1
-    np.testing.assert_allclose(maps.sum(axis=(2, 3)), logits - bias, atol=1e-4)
-
-
-def test_each_map_uses_its_own_row_of_the_weights(net):
-    films = some_films(2, 96)
-    before = cams.class_maps(net, films)
-    order = np.roll(np.arange(14), 3)
-    weight = net.classifier.weight.detach().clone()
-    with torch.no_grad():
-        net.classifier.weight.copy_(weight[order])
-    swapped = cams.class_maps(net, films)
-    with torch.no_grad():
-        net.classifier.weight.copy_(torch.randn(weight.shape) * weight.std())
-    randomised = cams.class_maps(net, films)
-    with torch.no_grad():
-        net.classifier.weight.copy_(weight)
-    np.testing.assert_allclose(swapped, before[:, order], atol=1e-5)
-    for row in range(14):
-        alike = np.corrcoef(before[:, row].ravel(), randomised[:, row].ravel())[0, 1]
-        assert abs(alike) < 0.9, FINDINGS[row]
-
-
-class Brightness(nn.Module):
-    """Feature 0 is what is bright in an 8 px cell, feature 1 what is dark; class c reads one."""
-
-    def __init__(self):
-        super().__init__()
-        self.classifier = nn.Linear(2, 14)
-        with torch.no_grad():
-            self.classifier.weight.zero_()
-            self.classifier.weight[4, 0] = 1.0  # Mass
-            self.classifier.weight[5, 1] = 1.0  # Nodule
-
-    def maps(self, films):
-        both = torch.cat([films, -films], dim=1)
-        return torch.relu(nn.functional.avg_pool2d(both, 8))
-
-
-PLACES = [(width, height) for width in (300, 420) for height in (300, 500)]
-
-
-@pytest.mark.parametrize("film_px", PLACES)
-@pytest.mark.parametrize("view", ["full", "lungs"])
-def test_a_planted_square_is_found_where_it_lies_on_the_film(film_px, view):
-    width, height = film_px
-    lungs = (80, 60, 250, 290)
-    for x, y in [(90, 70), (200, 110), (130, 220)]:
-        film = np.full((height, width), 90, np.uint8)
-        film[y : y + 36, x : x + 36] = 255
-        square = square_around(*(lungs if view == "lungs" else (0, 0, *film_px)), *film_px)
-        maps = cams.class_maps(Brightness(), np.stack([cut(film, square, 64)]))[0]
-        assert maps.shape[1:] == (8, 8) and not maps[3].any()
-        at_x, at_y = cams.peak(maps[4], square)
-        # A cell spans up to 62 px: the peak may be half a cell from the square's middle.
-        half = square.side_px / 16 + 1
-        assert abs(at_x - x - 18) <= half and abs(at_y - y - 18) <= half
-        heat = cams.on_film(maps[4], square, film_px, (height, width))
-        assert heat[int(at_y), int(at_x)] == pytest.approx(np.nanmax(heat), rel=0.05)
-
-
-def test_iou_is_that_of_the_pixels_from_half_of_the_maximum_on():
-    heat = np.full((10, 10), np.nan, np.float32)
-    heat[2:8, 2:8] = 0.4
-    heat[4:6, 2:8] = 0.9  # 12 px
-    assert cams.iou(heat, [Box(2, 4, 3, 2)]) == 6 / 12
-    assert cams.iou(heat, [Box(2, 4, 3, 2), Box(4, 4, 4, 4)]) == 12 / 20
-    assert cams.iou(heat, [Box(-5, -5, 30, 30)]) == 12 / 100
-    assert cams.iou(-heat, [Box(2, 4, 3, 2)]) == 0
-    assert np.isnan(cams.iou(heat, []))
-
-
-@pytest.mark.parametrize("square", [Square(40, 16, 128), Square(-32, 0, 256), Square(0, -8, 192)])
-def test_each_cell_is_mapped_back_to_its_pixels(square):
-    film_px, grid = (192, 176), 4
-    cell = square.side_px // grid
-    for row, column in np.ndindex(grid, grid):
-        one = np.zeros((grid, grid), np.float32)
-        one[row, column] = 1
-        x, y = cams.peak(one, square)
-        assert x == square.x0_px + cell * column + cell / 2
-        assert y == square.y0_px + cell * row + cell / 2
-        heat = cams.on_film(one, square, film_px, film_px[::-1])
-        if 0 < x < film_px[0] and 0 < y < film_px[1]:
-            # The centre lies between four pixels, half a pixel from each, and the map falls evenly
-            # towards the next cells; beyond the outermost centres it does not fall.
-            ix, iy = int(x), int(y)
-            near = heat[iy - 1 : iy + 1, ix - 1 : ix + 1]
-            low = (1 - 0.5 / cell) ** 2
-            assert near.min() == pytest.approx(low) and near.max() == heat[np.isfinite(heat)].max()
-            if 0 < row < grid - 1 and 0 < column < grid - 1:
-                np.testing.assert_allclose(near, low, atol=1e-6)
-    y, x = np.indices(heat.shape) + 0.5
-    inside = (x > square.x0_px) & (x < square.x0_px + square.side_px)
-    inside &= (y > square.y0_px) & (y < square.y0_px + square.side_px)
-    assert (np.isfinite(heat) == inside).all()
-
-
-def test_a_smaller_picture_of_a_film_has_its_map_in_the_same_place():
-    cam, square = np.random.default_rng(1).random((3, 3)), Square(60, 20, 120)
-    heat = cams.on_film(cam, square, (240, 200), (200, 240))
-    small = cams.on_film(cam, square, (240, 200), (50, 60))
-    means = heat.reshape(50, 4, 60, 4).mean(axis=(1, 3))
-    np.testing.assert_allclose(small, means, atol=0.02)
+    return random_net()
 
 
 def test_only_positive_evidence_inside_the_square_is_coloured():
     film = np.full((100, 100), 120, np.uint8)
-    cam = np.array([[1.0, -1.0], [-1.0, -1.0]], np.float32)
+    cells = np.array([[1.0, -1.0], [-1.0, -1.0]], np.float32)
     square = Square(10, 10, 80)
-    heat = cams.on_film(cam, square, (100, 100), (100, 100))
-    picture = np.asarray(cams.overlay(film, heat, square, (100, 100), [Box(70, 70, 10, 12)]))
+    heat = on_film(cells, square, (100, 100), (100, 100))
+    box = Box(70, 70, 10, 12)
+    picture = np.asarray(overlay.overlay(film, heat, square, (100, 100), [box], []))
     grey = (picture == 120).all(axis=2)
     assert not grey[15:30, 15:30].any()
     assert grey[:10].all() and grey[:, :10].all() and grey[55:65, 11:89].all()
-    assert (picture[70, 70:80] == cams.BOX_COLOUR).all() and grey[75, 75]
-    assert (picture[81, 70:80] == cams.BOX_COLOUR).all() and grey[82, 75]
-    nothing = np.asarray(cams.overlay(film, -np.abs(heat), square, (100, 100), []))
+    assert (picture[70, 70:80] == overlay.BOX_COLOUR).all() and grey[75, 75]
+    assert (picture[81, 70:80] == overlay.BOX_COLOUR).all() and grey[82, 75]
+    nothing = np.asarray(overlay.overlay(film, -np.abs(heat), square, (100, 100), [], []))
     assert (nothing[11:89, 11:89] == 120).all()
+    alone = overlay.coloured(heat)
+    assert alone[20, 20, 3] == 255 and not alone[~np.isfinite(heat)][:, 3].any()
+    assert not alone[55:65, :, 3].any() and not overlay.coloured(-np.abs(heat)).any()
 
 
-def test_the_pointing_game_counts_films_beside_blind_pointers():
-    films = [
-        Pointed("Mass", (100, 100), (25, 25), (Box(20, 20, 20, 20),)),
-        Pointed("Mass", (200, 100), (99, 99), (Box(40, 20, 40, 20), Box(150, 60, 20, 20))),
-        Pointed("Mass", (100, 100), (40, 40), (Box(20, 20, 20, 20),)),
-        Pointed("Effusion", (100, 100), (50, 99), (Box(40, 40, 20, 60),)),
-    ]
-    table = cams.pointing_game(films, ["Mass", "Effusion", "Hernia"]).set_index("finding")
-    assert table.loc["Mass", ["films", "boxes", "hits"]].tolist() == [3, 4, 1]
-    assert table.loc["Mass", "pointing"] == pytest.approx(1 / 3)
-    # Others' mean of film 1: ((110 / 200 + .3) / 2, (.5 + .3) / 2) = (.425, .4): a miss.
-    # Of film 2: (.3, .3) is (60, 30): a hit. Of film 3, as film 1: a miss.
-    assert table.loc["Mass", "mean_place"] == pytest.approx(1 / 3)
-    # Every film of the three has a box around (.3, .3).
-    assert table.loc["Mass", "best_place"] == 1
-    assert table.loc["Mass", "centre"] == 0
-    assert table.loc["Effusion", "centre"] == 1 and np.isnan(table.loc["Effusion", "mean_place"])
-    assert table.loc["Effusion", "best_place"] == 1
-    assert table.loc["Hernia", "films"] == 0 and np.isnan(table.loc["Hernia", "pointing"])
-    assert table.loc[ALL, ["films", "boxes", "hits"]].tolist() == [4, 5, 2]
-    assert table.loc[ALL, "mean_place"] == pytest.approx(1 / 3)
-    assert cams.wilson(1, 3) == pytest.approx((0.0615, 0.7923), abs=1e-4)
+@pytest.mark.parametrize("film_px", [(256, 256), (1024, 1024), (300, 200), (120, 500)])
+def test_lungs_are_outlined_where_their_mask_lies(film_px):
+    width, height = film_px
+    mask = np.zeros((256, 256), bool)
+    y, x = np.indices(mask.shape)
+    mask |= ((x - 105) / 20) ** 2 + ((y - 130) / 34) ** 2 < 1
+    mask |= ((x - 152) / 14) ** 2 + ((y - 120) / 30) ** 2 < 1
+    outlines = overlay.outlines(mask, film_px)
+    assert len(outlines) == 2 and max(map(len, outlines)) < 60
+    filled = Image.new("1", film_px)
+    for outline in outlines:
+        ImageDraw.Draw(filled).polygon([tuple(point) for point in outline], fill=1)
+    assert dice(np.asarray(filled), over_film(mask, width, height)) > 0.96
+    assert outlines[0][:, 0].mean() < outlines[1][:, 0].mean()  # the larger one comes first
+    assert overlay.path_of(np.array([[0, 1], [2.25, 3], [4, 5]])) == "M0.0,1.0 L2.2,3.0 L4.0,5.0 Z"
+    assert overlay.outlines(np.zeros((256, 256), bool), film_px) == []
+    drawn = np.asarray(
+        overlay.overlay(
+            np.zeros((height, width), np.uint8),
+            np.zeros((height, width), np.float32),
+            Square(0, 0, 9),
+            film_px,
+            [],
+            outlines,
+        )
+    )
+    at = outlines[0].mean(axis=0).astype(int)
+    assert not drawn[at[1], at[0]].any() and drawn[:, at[0]].any()
 
 
 SIZES = {f"{n:08d}_000.png": size for n, size in enumerate([(120, 90), (80, 80), (70, 110)] * 4)}
+
+
+UNFOUND = list(SIZES)[2]
+LUNGS = np.zeros((256, 256), bool)
+LUNGS[70:180, 40:110] = True
+LUNGS[70:180, 140:210] = True
 
 
 @pytest.fixture
@@ -216,6 +110,9 @@ def made(tmp_path, net):
         geometry = pd.DataFrame(cuts, columns=list(Square._fields)).assign(image=held)
         geometry[["width_px", "height_px"]] = [SIZES[name] for name in held]
         geometry.to_parquet(folder / "lungs.parquet", index=False)
+        masks = [encode_rle(LUNGS & (name != UNFOUND)) for name in held]
+        lungs = pd.DataFrame({"image": held, "mask_rle": masks})
+        write_table(lungs, tmp_path / f"lungs-{batch}.parquet", META)
         parts += stack
     nets.save(net, {"classes": FINDINGS, "view": "lungs", "size_px": 64}, make(tmp_path / "model"))
     with torch.inference_mode():
@@ -253,35 +150,114 @@ def draw(made, out="cams", **changed):
     inputs |= {"predictions": made / "p", "curated": made / "curated.parquet"}
     inputs["shards"] = [made / "shards" / "b1", made / "shards" / "b2"]
     inputs["films"] = [made / "b1.tar.gz", made / "b2"]
-    main(**inputs, cams=made / out, **({"per_finding": 5, "display_px": 96, "seed": 1} | changed))
+    inputs["lungs"] = [made / "lungs-b1.parquet", made / "lungs-b2.parquet"]
+    params = {"method": "cam", "layer": "denseblock3", "compared": ["layer_cam"]}
+    params |= {"occlusion": {"window": 0.5, "stride": 0.25}, "resamples": 100}
+    params |= {"per_finding": 5, "display_px": 96, "seed": 1}
+    main(**inputs, cams=made / out, **(params | changed))
     return made / out
 
 
 def test_the_gallery_and_its_table_belong_together(made):
     folder = draw(made)
     table = read_table(folder / "cams.parquet")
-    assert set(table["finding"]) == {"Mass", "Effusion"}  # Edema has no threshold
-    assert table.groupby("finding").size().max() <= 5
+    assert set(table["finding"]) == set(FINDINGS) - {"Edema"}  # which has no threshold
+    assert table.groupby("finding").size().max() <= 5 and (table["method"] == "cam").all()
     assert not table.duplicated(["image", "finding"]).any()
     assert set(table["image"]) <= set(list(SIZES)[:11])  # the test split
     stems = [f"{row.image[:-4]}-{row.finding}" for row in table.itertuples()]
-    assert sorted(p.stem for p in (folder / "overlays").iterdir()) == sorted(stems)
-    assert sorted(p.stem for p in (folder / "maps").iterdir()) == sorted(stems)
+    for part in ("overlays", "heats", "maps"):
+        assert sorted(p.stem for p in (folder / part).iterdir()) == sorted(stems)
     assert {p.stem for p in (folder / "films").iterdir()} == {stem[:12] for stem in stems}
     for row, stem in zip(table.itertuples(), stems, strict=True):
         one = np.load(folder / "maps" / f"{stem}.npy", allow_pickle=False)
         assert one.shape == (row.grid, row.grid) == (2, 2) and one.dtype == np.float32
         assert row.scale == one.max() and row.cell_px == 30
         size = SIZES[row.image]
-        with Image.open(folder / "overlays" / f"{stem}.webp") as picture:
-            assert picture.size == tuple(round(side * 96 / max(size)) for side in size)
-        assert (row.n_boxes > 0) == pd.notna(row.hit) == pd.notna(row.iou)
+        for part, mode in (("overlays", "RGB"), ("heats", "RGBA")):
+            with Image.open(folder / part / f"{stem}.webp") as picture:
+                assert picture.size == tuple(round(side * 96 / max(size)) for side in size)
+                assert picture.mode == mode
+        assert (row.n_boxes > 0) == pd.notna(row.hit) == pd.notna(row.iou) == pd.notna(row.iobb)
+        assert (
+            pd.isna(row.target) if pd.isna(row.hit) else row.target == ("on" if row.hit else "off")
+        )
         called = row.probability >= row.threshold
         assert row.outcome == outcomes(np.array([row.outcome in ("TP", "FN")]), called)[0]
     first = table[table["finding"] == "Mass"].iloc[0]
     assert first["why"] == "boxed" and first["n_boxes"] == 1
-    whole = table[table["image"] == list(SIZES)[6]]
-    assert whole["hit"].all()
+    whole = table[(table["image"] == list(SIZES)[6]) & (table["finding"] == "Mass")]
+    assert whole["hit"].all() and (whole["target"] == "on").all()
+
+
+def test_what_is_said_of_the_lungs_is_what_their_mask_says(made):
+    folder = draw(made)
+    table = read_table(folder / "cams.parquet")
+    without = table["image"] == UNFOUND
+    assert without.any() and table["in_lungs"].isna().eq(without).all()
+    said = json.loads((folder / "outlines.json").read_text())
+    assert set(said) == set(table["image"])
+    for row in table[~without].itertuples():
+        width, height = SIZES[row.image]
+        mask = over_film(LUNGS, width, height)
+        x, y = int(row.peak_x_px), int(row.peak_y_px)
+        assert row.in_lungs == mask[y, x]
+        heat = np.load(folder / "maps" / f"{row.image[:-4]}-{row.finding}.npy")
+        assert np.isnan(row.lungs_share) == (not (heat > 0).any())
+        square = square_around(10, 10, 60, 70, width, height)
+        shown = mask[square.y0_px : square.y0_px + 60, square.x0_px : square.x0_px + 60]
+        assert row.lungs_area == pytest.approx(shown.mean())
+        outline = said[row.image]
+        assert outline["film_px"] == [width, height] and outline["crop"] == list(square)
+        assert len(outline["lungs"]) == 2
+    assert said[UNFOUND]["lungs"] == []
+    assert said[list(SIZES)[6]]["boxes"] == {"Mass": [[0, 0, 120, 90]]}
+
+
+def test_every_method_is_judged_on_the_same_boxes(made):
+    folder = draw(made, method="layer_cam", compared=["cam", "occlusion", "layer_cam"])
+    assert set(read_table(folder / "cams.parquet")["method"]) == {"layer_cam"}
+    pointing = pd.read_csv(folder / "localisation.csv")
+    assert pointing["method"].unique().tolist() == ["layer_cam", "cam", "occlusion"]
+    totals = pointing[pointing["finding"] == ALL]
+    assert (totals["films"] == 3).all() and totals["best_place"].nunique() == 1
+    overlap = pd.read_csv(folder / "overlap.csv")
+    assert len(overlap) == 3 * 15 * len(MEASURES)
+    assert (overlap[overlap["finding"] == ALL]["boxes"] == 3).all()
+    shape = np.load(next((folder / "maps").iterdir())).shape
+    assert shape == (4, 4)  # of denseblock3, 16 px a cell
+
+
+def test_doubt_is_written_down(made):
+    said = json.loads((draw(made) / "sanity.json").read_text())
+    assert said["method"] == "cam" and said["randomised"]["films"] <= 24
+    assert {"head", "all"} <= set(said["randomised"])
+    assert said["mean_maps"].pop("films") == 11 and list(said["mean_maps"]) == list(FINDINGS)
+    assert np.array(list(said["mean_maps"].values())).shape == (14, 2, 2)
+    assert "alarm" in said["corners"]
+
+
+def test_mean_maps_are_of_the_method_that_is_shown(made, monkeypatch):
+    monkeypatch.setattr("draw_cams.MEAN_MAP_FILMS", 4)
+    said = json.loads((draw(made, method="layer_cam", compared=[]) / "sanity.json").read_text())
+    assert said["method"] == "layer_cam" and said["mean_maps"].pop("films") == 4
+    means = np.array(list(said["mean_maps"].values()))
+    assert means.shape == (14, 4, 4) and means.min() >= 0  # of denseblock3, 16 px a cell
+    assert said["corners"]["alarm"] is not None  # 4 x 4 cells are judged, cam's 2 x 2 are not
+
+
+def test_a_map_without_a_peak_is_a_miss_of_unknown_target(made, net, monkeypatch):
+    flat = {"layer_cam": lambda maps, slopes: torch.zeros_like(maps[:, 0])}
+    monkeypatch.setattr("ribcage.explanation.methods.GRADIENT_METHODS", flat)
+    folder = draw(made, method="layer_cam", compared=[])
+    table = read_table(folder / "cams.parquet")
+    boxed = table["n_boxes"] > 0
+    assert boxed.any() and table.loc[boxed, "hit"].eq(False).all()
+    assert table.loc[~boxed, "hit"].isna().all()
+    nothing = table[["target", "in_lungs", "peak_x_px", "peak_y_px", "lungs_share"]]
+    assert nothing.isna().all(axis=None) and (table["scale"] == 0).all()
+    pointing = pd.read_csv(folder / "localisation.csv").set_index("finding")
+    assert pointing.loc[ALL, ["films", "hits", "pointing"]].tolist() == [3, 0, 0]
 
 
 def test_films_on_which_experts_and_labels_disagree_are_shown_besides(made):
@@ -308,7 +284,8 @@ def test_films_on_which_experts_and_labels_disagree_are_shown_besides(made):
 
 
 def test_every_boxed_test_film_is_judged_though_not_shown(made):
-    table = pd.read_csv(draw(made, per_finding=1) / "localisation.csv").set_index("finding")
+    table = pd.read_csv(draw(made, per_finding=1, compared=[]) / "localisation.csv")
+    table = table.set_index("finding")
     assert table.loc["Mass", ["films", "boxes"]].tolist() == [2, 2]  # the third is not test
     assert table.loc["Hernia", "films"] == 1  # a box without a label
     assert table.loc[ALL, "films"] == 3 and list(table.index) == [*FINDINGS, ALL]
@@ -330,14 +307,25 @@ def test_a_source_without_boxes_is_drawn_all_the_same(made):
     assert pd.read_csv(folder / "localisation.csv")["pointing"].isna().all()
 
 
-def test_a_test_split_without_findings_gives_an_empty_gallery(made):
+def test_without_a_threshold_the_gallery_is_empty(made):
     (made / "tables" / "boxes.csv").write_text("image,finding,x_px,y_px,w_px,h_px\n")
-    curated = read_table(made / "curated.parquet")
-    write_table(curated.assign(**dict.fromkeys(FINDINGS, False)), made / "curated.parquet", META)
+    (made / "p" / "thresholds.json").write_text(json.dumps(dict.fromkeys(FINDINGS)))
     folder = draw(made)
     table = read_table(folder / "cams.parquet")
     assert len(table) == 0 and {"image", "finding", "outcome", "hit"} <= set(table.columns)
     assert not list((folder / "overlays").iterdir())
+    assert json.loads((folder / "outlines.json").read_text()) == {}
+    assert json.loads((folder / "sanity.json").read_text())["randomised"] is None
+
+
+def test_a_film_without_a_row_of_lungs_is_refused(made):
+    lungs = read_table(made / "lungs-b2.parquet")
+    write_table(lungs.iloc[:0], made / "lungs-b2.parquet", META)
+    with pytest.raises(InputError, match=r"has no row of 0000.*; find the lungs again"):
+        draw(made)
+    write_table(lungs.assign(mask_rle="7"), made / "lungs-b2.parquet", META)
+    with pytest.raises(InputError, match=r"run lengths sum to 7.*; find the lungs again"):
+        draw(made, "again")
 
 
 def test_probabilities_of_another_model_are_refused(made):

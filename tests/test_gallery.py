@@ -4,29 +4,52 @@ import pytest
 
 from ribcage.answers import QUESTIONS
 from ribcage.findings import FINDINGS
-from ribcage.gallery import Disagreement, choose, disagreements, gallery, outcomes
+from ribcage.gallery import OUTCOMES, Disagreement, choose, disagreements, gallery, outcomes
+
+
+def ranked(score, truth):
+    rows = pd.DataFrame({"image": list("abcdefghijklmnop")[: len(score)], "probability": score})
+    return rows.assign(outcome=outcomes(np.array(truth, bool), np.array(score) >= 0.5))
 
 
 def test_films_are_chosen_by_rule():
-    truth = np.array([1, 1, 1, 0, 0, 1, 1, 0], bool)
-    score = np.array([0.9, 0.8, 0.7, 0.95, 0.6, 0.1, 0.2, 0.1])
-    rows = pd.DataFrame({"image": list("abcdefgh"), "probability": score})
-    rows["outcome"] = outcomes(truth, score >= 0.5)
+    rows = ranked([0.9, 0.8, 0.7, 0.95, 0.6, 0.1, 0.2, 0.1], [1, 1, 1, 0, 0, 1, 1, 0])
     assert rows["outcome"].tolist() == ["TP", "TP", "TP", "FP", "FP", "FN", "FN", "TN"]
-    picks = choose(rows, {"a"}, 5, np.random.default_rng(0))
-    assert picks[:4] == [
+    picks = choose(rows, {"a"}, 6, np.random.default_rng(0))
+    assert picks == [
         ("a", "boxed"),
         ("b", "most confident"),
         ("d", "most wrong"),
         ("f", "most wrong"),
+        ("h", "random"),
+        ("c", "random"),
     ]
-    assert picks[4] == ("c", "random")
     assert choose(rows, set(), 2, np.random.default_rng(0)) == [
         ("a", "most confident"),
         ("d", "most wrong"),
     ]
-    many = choose(rows, set("abcfg"), 6, np.random.default_rng(0))
-    assert [why for _, why in many].count("boxed") == 2 and len(dict(many)) == 6
+    every = choose(rows, set(), 20, np.random.default_rng(0))
+    assert len(every) == 8 == len(dict(every))
+
+
+def test_boxed_films_leave_room_for_a_random_sample():
+    rows = ranked([0.9, 0.8, 0.7, 0.6, 0.4, 0.3, 0.2, 0.1] * 2, [1, 1, 1, 0, 1, 0, 0, 0] * 2)
+    picks = choose(rows, set("abcijk"), 9, np.random.default_rng(0))
+    assert [why for _, why in picks].count("boxed") == 3  # one, and half of four
+    assert [why for _, why in picks].count("random") == 3  # a true negative, and two
+    assert set(rows.set_index("image").loc[list(dict(picks)), "outcome"]) == set(OUTCOMES)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_all_four_outcomes_are_shown_where_they_exist(seed):
+    rng = np.random.default_rng(seed)
+    rows = ranked(rng.random(16).round(3).tolist(), rng.random(16) < 0.4)
+    boxed = set(rows["image"][rows["outcome"].isin(["TP", "FN"])])
+    picks = choose(rows, boxed, 8, np.random.default_rng(seed))
+    assert choose(rows[::-1], boxed, 8, np.random.default_rng(seed)) == picks
+    assert len(picks) == 8 and len(dict(picks)) == 8
+    shown = rows.set_index("image").loc[list(dict(picks)), "outcome"]
+    assert set(shown) == set(rows["outcome"])
 
 
 @pytest.fixture
@@ -93,25 +116,27 @@ def test_disputed_films_come_last_and_only_once(made, capsys):
     thresholds = {finding: {"threshold": at} for finding, at in AT.items()} | {"Mass": None}
     shown = gallery(test, labels, answers, thresholds, {("d.png", "Edema"): []}, 4, 1)
     edema = shown[shown["finding"] == "Edema"]
-    assert edema["image"].tolist() == ["g.png", "b.png", "e.png", "c.png", "f.png", "d.png"]
+    assert edema["image"].tolist() == ["g.png", "b.png", "e.png", "h.png", "f.png", "d.png"]
     assert edema["why"].tolist() == [
         *("most confident", "most wrong", "most wrong", "random"),
         *["experts disagree"] * 2,
     ]
-    assert edema["outcome"].tolist() == ["TP", "FP", "FN", "TP", "FN", "TP"]
-    assert edema["expert"].tolist() == [True, True, False, False, False, False]
-    hernia = shown[shown["finding"] == "Hernia"].iloc[0]
-    assert hernia["why"] == "experts disagree" and hernia["outcome"] == "FP"
-    assert shown["expert_question"].tolist() == [*["Edema"] * 6, "Hernia"]
-    said = capsys.readouterr().err
-    assert "Mass: not shown; no threshold" in said
-    assert "Nodule: not shown; no test film has it" in said
+    assert edema["outcome"].tolist() == ["TP", "FP", "FN", "TN", "FN", "TP"]
+    assert edema["expert"].tolist() == [True, True, False, True, False, False]
+    # A film that nobody labelled is shown all the same.
+    hernia = shown[shown["finding"] == "Hernia"]
+    assert hernia["outcome"].tolist() == ["TN"] * 4 + ["FP"]
+    assert hernia["why"].tolist() == ["random"] * 4 + ["experts disagree"]
+    told = shown.dropna(subset="expert_question")
+    assert told["expert_question"].tolist() == [*["Edema"] * 6, "Hernia"]
+    assert "Mass" not in set(shown["finding"])
+    assert "Mass: not shown; no threshold" in capsys.readouterr().err
 
 
 def test_without_experts_nothing_is_said_of_them(made):
     test, labels, answers = made
     labels.loc[:3, "Pneumonia"] = True
-    thresholds = {finding: {"threshold": 0.005} for finding in FINDINGS}
+    thresholds = {"Pneumonia": {"threshold": 0.005}}
     shown = gallery(test, labels, answers, thresholds, {}, 3, 1)
     assert len(shown) == 3 and shown["expert"].isna().all()
     assert shown["expert_question"].isna().all()

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from ribcage.findings import FINDINGS
-from ribcage.literature import SPLITS, published
+from ribcage.literature import NIH_BOXES, SPLITS, pooled, published, published_boxes
 
 
 def test_the_two_tables_hold_every_row_once_and_share_none():
@@ -84,3 +84,59 @@ def test_every_figure_is_among_those_that_were_found_in_a_source(facts_folder):
     of_others = set(secondary[keys].itertuples(index=False, name=None))
     for row in published("official"):
         assert row["second_hand"] == (tuple(row[key] for key in keys) in of_others)
+
+
+def test_published_boxes_are_shares_of_nihs_boxes():
+    rows = published_boxes()
+    assert len(rows) == 144 and sum(NIH_BOXES.values()) == 984
+    seen = set()
+    for row in rows:
+        boxes = row["accuracy"] * NIH_BOXES[row["finding"]]
+        assert 0 <= row["accuracy"] <= 1 and row["measure"] in ("IoU", "IoBB")
+        assert row["second_hand"] == ("was not read" in row["source"])
+        if not row["second_hand"]:  # four digits of a share of so many boxes
+            assert abs(boxes - round(boxes)) < 0.05, row
+            assert row["false_boxes"] >= 0
+        key = (row["study"], row["model"], row["measure"], row["threshold"], row["finding"])
+        assert key not in seen
+        seen.add(key)
+
+
+def test_pooled_shares_weigh_findings_by_their_boxes():
+    wang = [row for row in published_boxes() if row["source"].endswith("Table 7")]
+    assert pooled([row for row in wang if row["threshold"] == 0.1]) == pytest.approx(
+        607 / 984, 1e-3
+    )
+    of = [{"finding": finding, "accuracy": 0.5} for finding in NIH_BOXES]
+    assert pooled(of) == 0.5
+    with pytest.raises(KeyError):
+        pooled(of[1:])
+
+
+WANG = ("Wang et al.", "network of ChestX-ray8"), ("Wang et al.", "network of ChestX-ray14")
+LISTED_AS = {
+    "Wang 2017 Table 4 (ChestX-ray8 model)": (*WANG[0], "arXiv:1705.02315v5, Table 4"),
+    "Wang 2017 Table 7 (ChestX-ray8 model)": (*WANG[0], "arXiv:1705.02315v5, Table 7"),
+    "Wang v5 Table 19 (ChestX-ray14 model, official split)": (
+        *WANG[1],
+        "arXiv:1705.02315v5, Table 19",
+    ),
+    "Hermoza 2020": (
+        *("Hermoza et al.", "region proposals"),
+        "restated in another project's table; the study itself was not read",
+    ),
+}
+"""Study, model and source as the package names them, by the list's own names."""
+
+
+def test_every_published_share_is_among_those_that_were_found_in_a_source(facts_folder):
+    listed = pd.read_csv(facts_folder / "published_localisation.csv")
+    listed = listed[listed["verified"].str.startswith("yes") & listed["study"].isin(LISTED_AS)]
+    columns = ["study", "metric", "threshold", "class", "accuracy", "avg_false_positives"]
+    found = {
+        (*LISTED_AS[study], *rest, None if pd.isna(false_boxes) else false_boxes)
+        for study, *rest, false_boxes in listed[columns].itertuples(index=False, name=None)
+    }
+    keys = ["study", "model", "source", "measure", "threshold"]
+    keys += ["finding", "accuracy", "false_boxes"]
+    assert {tuple(row[key] for key in keys) for row in published_boxes()} == found

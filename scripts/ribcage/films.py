@@ -5,7 +5,8 @@ import struct
 import tarfile
 import warnings
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -133,6 +134,27 @@ def read_batch(batch: Path, wanted: Collection[str] | None = None) -> Iterator[t
             raise InputError(f"{batch}: holds {name} twice")
         seen.add(name)
         yield name, data
+
+
+def decode_some(
+    batches: Sequence[Path], wanted: Sequence[Collection[str]]
+) -> Iterator[tuple[str, Film]]:
+    """Yield (file name, film) of a few films, each batch streamed once, up to its last of them.
+
+    Args:
+        batches: archives or folders.
+        wanted: the names in each; a batch without any is not opened.
+
+    Raises:
+        InputError: see `read_batch`; or a batch no longer holds a film.
+    """
+    for batch, names in zip(batches, wanted, strict=True):
+        left = set(names)
+        for name, data in islice(read_batch(batch, names), len(names)):
+            yield name, decode(data, name)
+            left.remove(name)
+        if left:
+            raise InputError(f"{batch}: no longer holds {min(left)}; index the films again")
 
 
 def _read_folder(folder: Path, wanted: Collection[str] | None) -> Iterator[tuple[str, bytes]]:

@@ -10,8 +10,9 @@ from ribcage.boxes import BoxesOf
 from ribcage.findings import FINDINGS
 from ribcage.progress import say
 
-OTHER_RULES = 4
-"""How many rows of a finding are chosen otherwise than for having a box."""
+OUTCOMES = ("TP", "FP", "FN", "TN")
+BY_RULE = 5
+"""How many rows of a finding come before more of those with a box."""
 DISAGREE = "experts disagree"
 SMALLEST = 1e-7
 """Probabilities this near to 0 and 1 have logits without end."""
@@ -37,9 +38,10 @@ def choose(
 ) -> list[tuple[str, str]]:
     """Choose the films of one finding by rule: nobody picks the pretty ones.
 
-    First films with a box, drawn at random: what the other rules leave, but at least one. Then the
-    most confident true positive, the most confident false positive, the lowest false negative, and
-    a random true positive; each the first that is not chosen yet.
+    In this order, each the first that is not chosen yet: a random film with a box; the most
+    confident true positive; the most confident false positive; the lowest false negative; a random
+    true negative; more films with a box, up to half of what is left; and random films of each
+    outcome in turn, so that all four are shown where they exist.
 
     Args:
         rows: image, probability, outcome.
@@ -51,21 +53,24 @@ def choose(
         (image, why) in this order; why is boxed, most confident, most wrong or random.
     """
     ranked = rows.sort_values(["probability", "image"], ascending=[False, True])
-    of = {kind: ranked.loc[ranked["outcome"] == kind, "image"].tolist() for kind in ("TP", "FP")}
-    missed = ranked.loc[ranked["outcome"] == "FN", "image"].tolist()[::-1]
-    with_box = rng.permutation(sorted(boxed)).tolist()[: max(1, per_finding - OTHER_RULES)]
+    of = {kind: ranked.loc[ranked["outcome"] == kind, "image"].tolist() for kind in OUTCOMES}
+    drawn = {kind: rng.permutation(sorted(images)).tolist() for kind, images in of.items()}
+    with_box = rng.permutation(sorted(boxed)).tolist()
+    more_boxed = max(0, (per_finding - BY_RULE) // 2)
     candidates = [
-        *(([image], "boxed") for image in with_box),
+        (with_box, "boxed"),
         (of["TP"], "most confident"),
         (of["FP"], "most wrong"),
-        (missed, "most wrong"),
-        (rng.permutation(sorted(of["TP"])).tolist(), "random"),
+        (of["FN"][::-1], "most wrong"),
+        (drawn["TN"], "random"),
+        *[(with_box, "boxed")] * more_boxed,
+        *[(drawn[kind], "random") for kind in OUTCOMES] * per_finding,
     ]
     chosen: dict[str, str] = {}
     for images, why in candidates:
-        fresh = [image for image in images if image not in chosen]
-        if fresh:
-            chosen[fresh[0]] = why
+        fresh = next((image for image in images if image not in chosen), None)
+        if fresh is not None:
+            chosen[fresh] = why
     return list(chosen.items())[:per_finding]
 
 
@@ -149,7 +154,7 @@ def gallery(
         seed: of the random draws.
 
     Returns:
-        Rows by finding: image, finding, outcome (TP, FP, FN, TN by NIH's label), why (boxed, most
+        Rows by finding: image, finding, outcome (of OUTCOMES, by NIH's label), why (boxed, most
         confident, most wrong, random, experts disagree), probability, threshold, expert (what the
         experts said, null where they were not asked) and expert_question (what of: the finding, or
         one that takes several together, as Nodule or mass).
@@ -169,16 +174,11 @@ def gallery(
         rows = test[["image"]].assign(probability=test[finding], threshold=at[finding])
         rows["outcome"] = outcomes(known, test[finding].to_numpy() >= at[finding])
         questions = {one.image: one.question for one in disputed if one.finding == finding}
-        why: dict[str, str] = {}
-        if known.any():
-            boxed = {image for image in test["image"][known] if (image, finding) in boxes}
-            rest = rows[~rows["image"].isin(questions)]
-            rng = np.random.default_rng([seed, number])
-            why = dict(choose(rest, boxed - set(questions), per_finding, rng))
+        boxed = {image for image in test["image"][known] if (image, finding) in boxes}
+        rest = rows[~rows["image"].isin(questions)]
+        rng = np.random.default_rng([seed, number])
+        why = dict(choose(rest, boxed - set(questions), per_finding, rng))
         why |= dict.fromkeys(questions, DISAGREE)
-        if not why:
-            say(f"{finding}: not shown; no test film has it")
-            continue
         part = rows.set_index("image").loc[list(why)].reset_index()
         part = part.assign(finding=finding, why=list(why.values()))
         parts.append(_with_experts(part, answers, questions))

@@ -1,4 +1,4 @@
-"""Published AUROCs on ChestX-ray14, in two tables that must not be mixed.
+"""Published figures on ChestX-ray14: AUROCs, in two tables that must not be mixed, and boxes found.
 
 Models score about 0.03 higher on random splits than on NIH's official one, whose test films are
 harder: a figure says little without its split. Only figures that were found in a source stand in
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 FILE = Path(__file__).with_suffix(".csv")
+BOXES_FILE = FILE.with_name("localisation.csv")
 SPLITS = ("official", "random")
 
 
@@ -79,3 +80,56 @@ def _row(cells: dict[str, str]) -> dict[str, Any]:
         "computed": cells["computed"] == "1",
         "second_hand": cells["second_hand"] == "1",
     }
+
+
+NIH_BOXES = {
+    "Atelectasis": 180,
+    "Cardiomegaly": 146,
+    "Effusion": 153,
+    "Infiltration": 123,
+    "Mass": 85,
+    "Nodule": 79,
+    "Pneumonia": 120,
+    "Pneumothorax": 98,
+}
+"""The boxes that NIH's radiologists drew, all on films of the official test list."""
+
+
+def published_boxes() -> list[dict[str, Any]]:
+    """Read the published shares of NIH's boxes that maps find.
+
+    Left out are methods that learnt from such boxes, and figures that were met in one place alone,
+    in a repository without a name.
+
+    Returns:
+        In the file's order: study, year, model, measure (IoU, or IoBB: the intersection over the
+        area of the detected box), threshold (which the overlap exceeds), finding, accuracy (the
+        share of its boxes that are found), false_boxes (mean number a film of detected boxes that
+        match none; None where it was not told), second_hand, source.
+    """
+    with BOXES_FILE.open(encoding="utf-8", newline="") as file:
+        return [
+            {
+                **cells,
+                "year": int(cells["year"]),
+                "threshold": float(cells["threshold"]),
+                "accuracy": float(cells["accuracy"]),
+                "false_boxes": float(cells["false_boxes"]) if cells["false_boxes"] else None,
+                "second_hand": cells["second_hand"] == "1",
+            }
+            for cells in csv.DictReader(file)
+        ]
+
+
+def pooled(rows: list[dict[str, Any]]) -> float:
+    """The share of all of NIH's boxes that is found, of one row a finding.
+
+    Args:
+        rows: of `published_boxes`, one study, model, measure and threshold.
+
+    Raises:
+        KeyError: a finding has no row.
+    """
+    found = {row["finding"]: row["accuracy"] for row in rows}
+    hits = sum(found[finding] * boxes for finding, boxes in NIH_BOXES.items())
+    return float(hits / sum(NIH_BOXES.values()))
