@@ -39,7 +39,12 @@ rule write_datasheet:
         tables="data/raw/tables",
         description="reports/data",
     output:
-        page="reports/data.html",
+        page=report(
+            "reports/data.html",
+            caption="../report/data.rst",
+            category="Pages",
+            labels={"page": "the data"},
+        ),
         sheet="reports/datasheet.md",
     log:
         "logs/write_datasheet.log",
@@ -65,7 +70,12 @@ rule score_predictions:
         curves="reports/{experiment}/curves.csv",
         strata="reports/{experiment}/strata.csv",
         mean="reports/{experiment}/predictions.parquet",
-        headline="reports/{experiment}/headline.json",
+        headline=report(
+            "reports/{experiment}/headline.json",
+            caption="../report/headline.rst",
+            category="Experiments",
+            labels={"experiment": "{experiment}", "what": "headline"},
+        ),
         roc="reports/{experiment}/roc.csv",
         pr="reports/{experiment}/pr.csv",
         reliability="reports/{experiment}/reliability.csv",
@@ -114,7 +124,12 @@ rule import_predictions:
         baseline="reports/metadata_baseline",
     output:
         imported=directory("reports/imported"),
-        page="reports/imported.html",
+        page=report(
+            "reports/imported.html",
+            caption="../report/imported.rst",
+            category="Pages",
+            labels={"page": "imported predictions"},
+        ),
     log:
         "logs/import_predictions.log",
     benchmark:
@@ -138,7 +153,12 @@ rule write_model_card:
         split="data/interim/split.parquet",
         certificate="reports/certificate.json",
     output:
-        card="reports/{experiment}/model_card.md",
+        card=report(
+            "reports/{experiment}/model_card.md",
+            caption="../report/model_card.rst",
+            category="Experiments",
+            labels={"experiment": "{experiment}", "what": "model card"},
+        ),
     log:
         "logs/write_model_card/{experiment}.log",
     benchmark:
@@ -168,7 +188,12 @@ rule compare_experiments:
         imported="reports/imported",
         curated="data/interim/curated.parquet",
     output:
-        experiments="reports/experiments.csv",
+        experiments=report(
+            "reports/experiments.csv",
+            caption="../report/experiments.rst",
+            category="Experiments",
+            labels={"experiment": "all", "what": "comparison"},
+        ),
         comparison="reports/comparison.json",
     log:
         "logs/compare_experiments.log",
@@ -184,13 +209,14 @@ rule compare_experiments:
 
 
 rule draw_cams:
-    """Draw the class activation maps of an experiment's first seed, and judge where they point."""
+    """Draw where an experiment's first seed finds its evidence, and judge whether it is the place."""
     input:
         stamp=".stamps/draw_cams/{experiment}",
         model=f"models/{{experiment}}/{FIRST_SEED}",
         predictions=f"reports/{{experiment}}/{FIRST_SEED}",
         curated="data/interim/curated.parquet",
         tables="data/raw/tables",
+        lungs=expand("data/lungs/{batch}.parquet", batch=BATCHES),
         shards=expand("data/shards/{batch}", batch=BATCHES),
         films=expand(FILMS, batch=BATCHES),
     output:
@@ -202,8 +228,13 @@ rule draw_cams:
     conda:
         "../environment.yml"
     params:
+        method=config["draw_cams"]["method"],
+        layer=config["draw_cams"]["layer"],
+        compared=config["draw_cams"]["compared"],
+        occlusion=config["draw_cams"]["occlusion"],
         per_finding=config["draw_cams"]["per_finding"],
         display_px=config["draw_cams"]["display_px"],
+        resamples=config["score_predictions"]["resamples"],
         seed=config["draw_cams"]["seed"],
     script:
         "../scripts/draw_cams.py"
@@ -228,7 +259,19 @@ rule write_report:
         imported="reports/imported",
         on_real_films="benchmarks/lungs_on_real_films.json",
     output:
-        report=report("reports/index.html", category="Ribcage"),
+        report=report(
+            "reports/index.html",
+            caption="../report/index.rst",
+            category="Pages",
+            labels={"page": "the report"},
+        ),
+        figures=report(
+            directory("reports/figures"),
+            patterns=["{figure}.svg", "{figure}.png"],
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
     log:
         "logs/write_report.log",
     benchmark:

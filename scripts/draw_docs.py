@@ -3,7 +3,6 @@
 python scripts/draw_docs.py
 """
 
-import csv
 import os
 import platform
 import re
@@ -11,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from statistics import median
 
@@ -19,10 +19,9 @@ import networkx
 from ribcage import diagram, settings
 from ribcage.engine.jobs import Job, jobs, lies_in, makers_of, write_whole
 from ribcage.errors import InputError
+from ribcage.report import resources
 
 GRAPH, STEPS = Path("docs/graph.svg"), Path("docs/steps.md")
-NOT_RUN = ("taken from DVC's cache", "kept: another run made it")
-"""What the log of a job says whose benchmark is not that of its step."""
 COLUMNS = ("Step", "Makes", "From", "Parameters", "Jobs", "Seconds", "MB")
 ABOVE_TABLE = """# Steps
 
@@ -144,19 +143,8 @@ def parameters_of(job: Job, rule: Rule, blocks: set[str]) -> list[str]:
 
 def measured(job: Job) -> tuple[float, float] | None:
     """Read the wall time in s and the peak memory in MB of a job; None if it was not run here."""
-    table, log = Path("benchmarks", f"{job.name}.tsv"), Path("logs", f"{job.name}.log")
-    if not table.is_file():
-        return None
-    if log.is_file():
-        said = log.read_text(encoding="utf-8")
-        if any(words in said for words in NOT_RUN):
-            return None
-    with table.open(encoding="utf-8", newline="") as file:
-        row = next(csv.DictReader(file, delimiter="\t"), {})
-    try:
-        return float(row["s"]), float(row["max_rss"])
-    except (KeyError, ValueError):  # Snakemake writes NA where it saw nothing
-        return None
+    cost = resources.measured(job.name)
+    return (cost.seconds, cost.memory_mib) if cost and isfinite(cost.memory_mib) else None
 
 
 def figures_of(declared: list[Job]) -> tuple[str, str]:

@@ -7,17 +7,24 @@ from ribcage.engine import step
 from ribcage.progress import say
 from ribcage.report import data, leaks
 from ribcage.report.datasheet import datasheet, markdown
-from ribcage.report.evidence import commit, sources
+from ribcage.report.provenance import commit, sources
 from ribcage.report.render import render
 
 CONTENTS = (
-    ("data", "Data"),
-    ("curation", "Dropped"),
-    ("leaks", "Proof of the split"),
-    ("baseline", "Without looking"),
-    ("datasheet", "Datasheet"),
-    ("sources", "Sources"),
+    (
+        "",
+        (
+            ("data", "Films and patients"),
+            ("curation", "Dropped"),
+            ("leaks", "Proof of the split"),
+            ("audit", "Lists and rules"),
+            ("baseline", "Without looking"),
+            ("datasheet", "Datasheet"),
+            ("sources", "Sources"),
+        ),
+    ),
 )
+"""As of write_report: the parts of the page, here one without a name, and their sections."""
 
 
 def main(tables: Path, description: Path, page: Path, sheet: Path, title: str) -> None:

@@ -10,8 +10,8 @@ import pandas as pd
 from ribcage.engine import step
 from ribcage.lists import SPLITS
 from ribcage.progress import say
-from ribcage.report.evidence import sha256_of
 from ribcage.report.model_card import Subject, model_card
+from ribcage.report.provenance import sha256_of
 from ribcage.tables import read_table
 
 

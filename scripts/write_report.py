@@ -1,6 +1,7 @@
 """Render everything into one page that a reviewer can read without asking us anything."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,58 +9,65 @@ import pandas as pd
 
 from ribcage.engine import step
 from ribcage.errors import InputError
-from ribcage.literature import PUBLISHED_BOUNDS, published
+from ribcage.literature import PUBLISHED_BOUNDS, published, published_boxes
 from ribcage.progress import say
 from ribcage.report import (
     calibration,
     comparison,
     data,
-    evidence,
     experts,
+    explanation,
+    files,
     imports,
     leaks,
+    limits,
     literature,
     outcome,
+    provenance,
+    resources,
     results,
     sections,
     shortcuts,
     strata,
+    validity,
 )
 from ribcage.report import lungs as lung_section
+from ribcage.report.cards import Pool
 from ribcage.report.charts import style_of
 from ribcage.report.datasheet import datasheet
 from ribcage.report.render import render
 from ribcage.tables import read_meta, read_table
 
 CONTENTS = (
-    ("data", "Data"),
-    ("curation", "Dropped"),
-    ("leaks", "Proof of the split"),
-    ("baseline", "Without looking"),
-    ("lungs", "Lungs"),
-    ("training", "Training"),
-    ("results", "Results"),
-    ("calibration", "Calibration"),
-    ("strata", "For whom it works"),
-    ("experts", "Radiologists"),
-    ("comparison", "What looking is worth"),
-    ("literature", "Literature"),
-    ("shortcuts", "Shortcuts"),
-    ("explanation", "Where the networks look"),
-    ("provenance", "Provenance"),
-    ("limits", "Limits"),
-    ("datasheet", "Datasheet"),
+    ("Data", (("data", "Films and patients"), ("curation", "Dropped"))),
+    ("Making", (("lungs", "Lungs"), ("training", "Training"))),
+    ("Results", (("results", "On the test films"), ("calibration", "Calibration"))),
+    ("Comparison", (("comparison", "What looking is worth"), ("literature", "Literature"))),
+    ("Explanation", (("explanation", "Where the networks look"),)),
+    (
+        "Validity",
+        (
+            ("validity", "All checks"),
+            ("leaks", "Proof of the split"),
+            ("audit", "Lists and rules"),
+            ("strata", "For whom it works"),
+            ("baseline", "Without looking"),
+            ("views", "Without lungs"),
+            ("shortcuts", "Shortcuts"),
+            ("experts", "Radiologists"),
+        ),
+    ),
+    (
+        "This run",
+        (
+            ("resources", "Speed and resources"),
+            ("provenance", "Provenance"),
+            ("limits", "Limits"),
+            ("datasheet", "Datasheet"),
+        ),
+    ),
 )
-LIMITS = (
-    "For research and teaching only; not for clinical use.",
-    "The labels of ChestX-ray14 were mined from reports by software and are often wrong; "
-    "“No Finding” means that none of the 14 was found, not that the film is normal.",
-    "There are no lateral films, no earlier films and no clinical history beside a film.",
-    "ChestX-ray14 comes from one hospital; what a model learns there may not hold elsewhere.",
-    "Phantoms are drawings. They test the pipeline, not the medicine.",
-    "Intervals say what other patients of the same kind would change; they know nothing of another "
-    "hospital, of wrong labels, or of another training.",
-)
+"""The parts of the page, their sections, and what the contents call them."""
 
 
 def gather(
@@ -90,6 +98,7 @@ def _of(paths: list[Path], name: str) -> Path:
 def _model(folder: Path, name: str, style: str, seeds: int) -> dict[str, Any]:
     return {
         "folder": folder,
+        "experiment": name,
         "name": name if seeds == 1 else f"{name}, seed {folder.name}",
         "style": style,
         "config": json.loads((folder / "config.json").read_text(encoding="utf-8")),
@@ -111,11 +120,12 @@ def main(
     imported: Path,
     on_real_films: Path,
     report: Path,
+    figures: Path,
     title: str,
     max_mb: float,
     settings: dict[str, Any],
 ) -> None:
-    """Write `reports/index.html`, which needs no network.
+    """Write `reports/index.html`, which needs no network, and `reports/figures`.
 
     Args:
         tables: the folder that fetch_tables made.
@@ -131,6 +141,7 @@ def main(
         imported: the folder of import_predictions.
         on_real_films: what benchmarks/lungs_on_real_films.py measured, if it ever did.
         report: the page to write.
+        figures: the folder to write its figures into, as files.
         title: its title.
         max_mb: the page may not be larger.
         settings: the whole of params.yaml.
@@ -146,16 +157,18 @@ def main(
     meta = read_meta(curated)
     blind = facts["baseline"]["splits"]["test"]
     seen = [{"name": m["name"], **m["config"]["seen"]} for e in experiments for m in e["models"]]
-    page = render(
-        "page.html",
+    best = outcome.best_of(experiments)
+    assert best is not None  # the schema asks for an experiment
+    parts: dict[str, Any] = dict(
         title=title,
         contents=CONTENTS,
-        limits=LIMITS,
+        limits=limits.limits(best, facts, settings["source"]["kind"]),
         head=outcome.head(
             experiments,
             blind,
-            len(kept),
-            kept["patient"].nunique(),
+            compared["against_baseline"],
+            facts["sides"],
+            settings["split_patients"]["kind"],
             settings["source"]["kind"],
         ),
         data=data.data(facts, description),
@@ -169,9 +182,6 @@ def main(
         calibration=calibration.section(experiments, beside),
         strata=strata.section(experiments),
         comparison=comparison.section(experiments, compared, blind),
-        experts=experts.section(
-            experiments, evidence.disagreements(experiments, kept), PUBLISHED_BOUNDS, beside
-        ),
         literature=literature.section(
             experiments,
             published(),
@@ -181,19 +191,57 @@ def main(
             meta["labels_version"],
         ),
         shortcuts=shortcuts.section(experiments),
-        explanation=evidence.explanation(experiments, kept),
-        provenance=evidence.provenance(experiments, meta, tables, settings),
+        validity=validity.section(experiments, facts),
+        resources=resources.section(experiments),
+        provenance=provenance.section(experiments, meta, tables, settings),
         datasheet=datasheet(facts),
     )
-    size = len(page.encode()) / 1e6
-    if size > max_mb:
+    for others in range(len(experiments) - 1, -1, -1):
+        parts |= with_films(experiments, kept, settings["source"]["kind"], beside, others)
+        page = render("page.html", **parts)
+        size = len(page.encode()) / 1e6
+        if size <= max_mb:
+            break
+    else:
         raise InputError(
             f"write_report.max_mb: the page has {size:.1f} MB, over {max_mb:g}; lower "
             "draw_cams.per_finding, draw_cams.display_px, draw_lungs.random or "
             "describe_data.extreme_films, or raise the limit"
         )
     report.write_text(page, encoding="utf-8")
+    figures.mkdir()
+    files.write(parts, figures)
+    files.write_gallery(best["cams"], figures)
+    files.write_lungs(sheets, figures)
     say(f"the page has {size:.1f} MB")
+
+
+def with_films(
+    experiments: list[outcome.Experiment],
+    kept: pd.DataFrame,
+    source_kind: str,
+    beside: Sequence[outcome.Import],
+    others: int,
+) -> dict[str, Any]:
+    """The sections that show maps over films, and the films, which are embedded once for both.
+
+    Args:
+        experiments: in the order of params.yaml.
+        kept: the kept images.
+        source_kind: phantom, local or nih.
+        beside: the imports that stand beside the experiments.
+        others: of so many experiments besides the best the gallery is shown; the page's limit
+            leaves room for no more.
+    """
+    pool = Pool()
+    films = explanation.disagreements(experiments, kept, pool)
+    return {
+        "experts": experts.section(experiments, films, PUBLISHED_BOUNDS, source_kind, beside),
+        "explanation": explanation.section(
+            experiments, kept, published_boxes(), source_kind, pool, others
+        ),
+        "pool": pool.films.values(),
+    }
 
 
 if "snakemake" in globals():  # the only line that knows about Snakemake

@@ -127,6 +127,21 @@ def predictions_of(truth: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
+def chromium():
+    """Debian's Chromium without a window, driven by Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("no Chromium to open pages in: install the package chromium")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=quiet)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
 def zygote(tmp_path_factory):
     """Make the commands of tests/shell.py start fast; RIBCAGE_TESTS_PLAIN=1 does without."""
     from shell import ENVIRONMENT

@@ -161,7 +161,9 @@ def curves_of(scores, shift):
         for curve, (along, up, half) in shown.items():
             part = pd.DataFrame({"split": "test", "class": name, "curve": curve, "x": along})
             part["y"], part["low"], part["high"] = up, up - half, up + half
-            parts.append(part.assign(threshold=np.nan, films=200))
+            scored = curve != "reliability" and name != "macro"
+            at = np.r_[np.inf, np.linspace(0.99, 0.001, len(along) - 1)] if scored else np.nan
+            parts.append(part.assign(threshold=at, films=200))
     return pd.concat(parts, ignore_index=True)[CURVES]
 
 

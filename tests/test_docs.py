@@ -11,6 +11,7 @@ import draw_docs
 from conftest import ROOT
 from ribcage import diagram
 from ribcage.engine.jobs import Job
+from ribcage.report import resources
 from shell import clone, sh
 
 HEAD = "s\th:m:s\tmax_rss\tmax_vms\n"
@@ -57,7 +58,7 @@ def test_figures_are_the_median_of_jobs_that_really_ran(tmp_path, monkeypatch):
 
 def test_the_runner_says_the_words_that_a_benchmark_is_judged_by():
     runner = (ROOT / "scripts/ribcage/engine/step.py").read_text()
-    assert all(words in runner for words in draw_docs.NOT_RUN)
+    assert all(words in runner for words in resources.NOT_RUN)
 
 
 def test_a_rule_without_a_purpose_is_refused_by_name(tmp_path):

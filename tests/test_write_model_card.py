@@ -29,6 +29,9 @@ SETTINGS = {
     "size_px": 224,
     "weighting": "weighted",
     "init": HOSTILE,
+    "start_px": "none",
+    "start_samples": 9_000,
+    "start_lr": 0.002,
     "samples": 13_500,
     "batch_size": 16,
     "optimizer": "adamw",
@@ -142,6 +145,14 @@ def test_a_card_has_every_part_and_strings_from_outside_stay_text(made):
         assert len(counts) == 1, block
         widths[block.splitlines()[0]] = counts.pop() - 1
     assert len(widths) == 7
+
+
+def test_a_start_at_small_films_is_told_where_there_was_one(made, monkeypatch):
+    _, write = made
+    assert not cells(write(), "first trained at")
+    monkeypatch.setitem(SETTINGS, "start_px", 64)
+    ((_, told),) = cells(write(), "first trained at")
+    assert told == "64 x 64 px, 9,000 films seen, highest learning rate 0.002"
 
 
 def test_weights_and_split_can_be_told_by_their_hashes(made):

@@ -1,8 +1,11 @@
+import base64
 import hashlib
 import html
+import itertools
 import json
 import re
 import shutil
+from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
@@ -12,16 +15,17 @@ from PIL import Image
 from compare_experiments import main as compare_experiments
 from conftest import ROOT, predictions_of
 from made_up import FILMS, HOSTILE, JUDGED, META, describe, write_tables
+from made_up_cams import write_cams
 from ribcage import settings
 from ribcage.errors import InputError
 from ribcage.findings import FINDINGS
-from ribcage.report import outcome, pictures
+from ribcage.report import lungs, outcome, pictures, render
 from ribcage.report.cells import span
 from ribcage.report.charts import Line, chart, ticks
 from ribcage.tables import write_table
 from score_predictions import main as score
 from test_score_predictions import OUTPUTS
-from write_report import main
+from write_report import CONTENTS, main
 
 SEGMENTER = {"encoder": "resnet18", "size_px": 128, "seed": 1, "settings": {"films": 9, "lr": 0.1}}
 SEEN = {"weights": "foreign.safetensors", "known": False, "sentence": "Nobody <b>knows</b>."}
@@ -69,7 +73,8 @@ def write_experiment(folder, name, table, sides):
     config["seen"] = SEEN
     (model / "config.json").write_text(json.dumps(config))
     (model / "weights.safetensors").write_bytes(name.encode())
-    history = {"epoch": [1, 2], "samples": [50, 100], "lr": [1, 1], "train_loss": [0.5, 0.4]}
+    history = {"epoch": [1, 2], "size_px": [64, 64], "samples": [50, 100], "lr": [1, 1]}
+    history |= {"train_loss": [0.5, 0.4]}
     history |= {"val_loss": [0.5, 0.45], "val_auroc_macro": [0.6, 0.7]}
     pd.DataFrame(history).to_csv(model / "history.csv", index=False)
     out = folder / "reports" / name
@@ -81,29 +86,17 @@ def write_experiment(folder, name, table, sides):
     files = {key: out / file for key, file in OUTPUTS.items()}
     inputs = [out / "1"], folder / "curated.parquet", folder / "tables"
     score(*inputs, **files, experiment=name, settings=JUDGED)
-    cams = out / "cams"
-    for part in ("films", "overlays"):
-        (cams / part).mkdir(parents=True)
-    image = table["image"].iloc[-1]
-    stem = image.removesuffix(".png")
-    picture = Image.new("RGB", (32, 24), (200, 90, 10))
-    picture.save(cams / "films" / f"{stem}.webp")
-    picture.save(cams / "overlays" / f"{stem}-Mass.webp")
-    row = {"image": image, "finding": "Mass", "outcome": "FP", "why": "most wrong", "hit": None}
-    row |= {"probability": 0.875, "threshold": 0.25, "n_boxes": 0, "scale": 1.5, "grid": 2}
-    row |= {"expert": None, "expert_question": None}
-    frame = pd.DataFrame([row]).astype({"hit": "boolean"})
-    write_table(frame, cams / "cams.parquet", META)
-    pointing = pd.DataFrame([["Mass", 10, 10, 4], ["All", 10, 10, 4]])
-    pointing.columns = ["finding", "films", "boxes", "hits"]
-    pointing = pointing.assign(pointing=0.4, low=0.2, high=0.6, centre=0.1, mean_place=0.5)
-    pointing.assign(best_place=0.5).to_csv(cams / "localisation.csv", index=False)
+    write_cams(out / "cams", [{"image": table["image"].iloc[-1]}])
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("report")
-    table, sides = write_tables(folder, FILMS)
+    return write_inputs(tmp_path_factory.mktemp("report"), FILMS)
+
+
+def write_inputs(folder, films):
+    """What all steps before the report would leave, of so many films, and the settings."""
+    table, sides = write_tables(folder, films)
     describe(folder)
     write_lungs(folder, table["image"].tolist())
     (folder / "segmenter").mkdir()
@@ -151,6 +144,7 @@ def compare(folder, params):
 def write(inputs, out, title="A test", **changes):
     folder, params = inputs
     of = [folder / "reports" / name for name in params["experiments"]]
+    shutil.rmtree(out.with_suffix(""), ignore_errors=True)
     main(
         tables=folder / "tables",
         description=folder / "data",
@@ -161,6 +155,7 @@ def write(inputs, out, title="A test", **changes):
         metrics=[path / "metrics.json" for path in of],
         cams=[path / "cams" for path in of],
         report=out,
+        figures=out.with_suffix(""),
         title=title,
         settings=params,
         **{
@@ -180,28 +175,65 @@ def page(inputs, tmp_path_factory):
     return write(inputs, tmp_path_factory.mktemp("page") / "index.html")
 
 
-def test_every_section_is_there_and_linked(page):
-    for anchor in [
-        "data",
-        "curation",
-        "leaks",
-        "baseline",
-        "lungs",
-        "training",
-        "results",
-        "calibration",
-        "strata",
-        "experts",
-        "comparison",
-        "literature",
-        "shortcuts",
-        "explanation",
-        "provenance",
-        "limits",
-        "datasheet",
-    ]:
-        assert f'<section id="{anchor}">' in page and f'href="#{anchor}"' in page
-    assert "not for clinical use" in page
+def test_every_section_is_there_in_order_and_linked(page):
+    wanted = [anchor for _, parts in CONTENTS for anchor, _ in parts]
+    assert re.findall('<section id="([^"]*)"', page) == wanted
+    for anchor in wanted:
+        assert page.count(f'href="#{anchor}"') >= 2, "in the contents and in the heading"
+    first = page.split("<main")[0]
+    assert "not for clinical use" in first and 'href="#limits"' in first
+
+
+def test_the_page_is_one_document_with_anchors_that_hold(page):
+    """One h1, headings without gaps, each id once, and no link to nothing."""
+    text = re.sub(r"(?s)<style>.*?</style>|<script>.*?</script>", "", page)
+    levels = [int(level) for level in re.findall("<h([1-6])", text)]
+    assert levels.count(1) == 1 and levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    ids = re.findall(r'\sid="([^"]*)"', text)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]*)"', text)) <= set(ids)
+    figures = re.findall(r'<figure class="figure" id="([^"]+)"', text)
+    assert len(figures) > 15 and all(f'href="#{name}"' in text for name in figures)
+
+
+def test_every_table_can_be_read_aloud_and_reached_by_key(page):
+    text = re.sub(r"(?s)<style>.*?</style>", "", page)
+    boxes = re.findall(r'<div class="scroll" tabindex="0" role="group" aria-label="([^"]+)"', text)
+    assert len(boxes) == text.count("<table") and all(boxes)
+    assert "<th>" not in text and '<th scope="row"' in text
+    assert not re.findall(r'<th scope="col"[^>]*></th>', text)
+
+
+class Names(HTMLParser):
+    """The names of all attributes of a page."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = set()
+
+    def handle_starttag(self, tag, attrs):
+        self.found |= {name for name, _ in attrs}
+
+
+def test_the_page_runs_and_loads_nothing_but_its_own(page):
+    policy = html.unescape(re.findall('Content-Security-Policy" content="([^"]*)"', page)[0])
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'; ")
+    (script,) = re.findall("(?s)<script>(.*?)</script>", page)
+    assert script == render.joined(render.SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy and "unsafe-eval" not in policy
+    names = Names()
+    names.feed(page)
+    assert not [name for name in names.found if name.startswith("on")], "no handler in an attribute"
+
+
+def test_dark_is_the_same_by_the_system_and_by_the_button():
+    style = (render.TEMPLATES / "style.css").read_text()
+    dark = re.findall(r"(?s)color-scheme: dark;(.*?)}", style)
+    assert len(dark) == 2 and dark[0].split() == dark[1].split()
+    names = set(re.findall(r"(--[a-z0-9-]+):", dark[0]))
+    assert names == {n for n in names if f"{n}: #" in style.split("@media")[0]}
 
 
 def test_the_numbers_are_those_of_the_files(inputs, page):
@@ -218,7 +250,7 @@ def test_the_numbers_are_those_of_the_files(inputs, page):
     assert "Dice 0.971 on 7 held-out phantoms" in page
     assert "1 film is taken whole" in page
     assert META["source_sha256"] in page
-    assert "probability 0.875 against a threshold of 0.250" in page
+    assert "0.875 at a threshold of 0.250: called" in page
 
 
 def test_weights_that_may_know_the_test_films_are_flagged(page):
@@ -248,25 +280,46 @@ def test_a_headline_that_would_mean_nothing_is_withheld(inputs):
     folder, _ = inputs
     metrics = json.loads((folder / "reports/small/metrics.json").read_text())
     one = {"name": "small", "metrics": metrics}
-    enough = outcome.head([one], metrics["splits"]["test"], 88, 88, "phantom")["cards"][0]
+    sides = {name: {"films": 9, "patients": 9} for name in ("train", "val", "test", "all")}
+    enough = outcome.head([one], metrics["splits"]["test"], {}, sides, "random", "phantom")[
+        "cards"
+    ][0]
     assert enough["value"] == f"{metrics['splits']['test']['macro']['auroc']['value']:.3f}"
     for finding in FINDINGS:
         metrics["splits"]["test"][finding]["auroc"]["patients"] = 19
     assert (
-        outcome.head([one], metrics["splits"]["test"], 88, 88, "local")["cards"][0]["value"]
+        outcome.head([one], metrics["splits"]["test"], {}, sides, "official", "local")["cards"][0][
+            "value"
+        ]
         == "too few"
     )
 
 
-def test_the_page_says_when_maps_do_not_localise(page):
-    assert "in a box in 40 % of 10 cases" in html.unescape(page)
-    assert "always pointing at one fixed place reaches 50 %" in page
-    assert "the maps do not show that the network finds the place" in page
+def test_the_page_says_when_too_few_boxes_judge_the_maps(page):
+    section = page.split('<section id="explanation">')[1].split("</section>")[0]
+    assert "boxes are on test films of 10 patients: too few to say" in section
+    assert "better by" not in section and "40 %" not in section.split("Published shares")[0]
+
+
+def test_the_first_screen_says_how_the_films_were_split(inputs, page):
+    sides = json.loads((inputs[0] / "data" / "facts.json").read_text())["sides"]
+    counts = ", ".join(f"{sides[name]['films']:,} {name}" for name in ("train", "val", "test"))
+    split = outcome.SPLITS[inputs[1]["split_patients"]["kind"]]
+    assert f"films of {sides['all']['patients']} patients: {counts}; {split}" in html.unescape(page)
+
+
+def test_the_checks_say_what_was_found(inputs, page):
+    section = html.unescape(page.split('<section id="validity"')[1].split("</section>")[0])
+    facts = json.loads((inputs[0] / "data" / "facts.json").read_text())
+    assert facts["certificate"]["verdict"] in section
+    assert "Not known: no experiment of this run sees films without lungs." in section
+    for anchor in ("leaks", "audit", "strata", "baseline", "views", "shortcuts", "experts"):
+        assert f'<a href="#{anchor}">' in section
 
 
 def test_the_sheets_of_lungs_show_what_draw_lungs_drew(inputs, page):
     section = page.split('<section id="lungs">')[1].split("</section>")[0]
-    titles = re.findall("<h3>(.*?)</h3>", section)
+    titles = re.findall("<(?:h3|strong)>(.*?)</", section)
     assert titles == [
         "On real films",
         "What the crops cut off",
@@ -275,17 +328,25 @@ def test_the_sheets_of_lungs_show_what_draw_lungs_drew(inputs, page):
         "Films that another method boxed",
         "Finding boxes that are cut",
     ]
-    sheets = [re.findall(r'src="(.*?)"', sheet) for sheet in section.split("<h3>")[3:]]
+    sheets = [re.findall(r'src="(.*?)"', sheet) for sheet in re.split("<h3>|<strong>", section)[3:]]
     assert [len(sheet) for sheet in sheets] == [3, 1, 1, 1] and sheets[1][0] == sheets[0][1]
     shown = inputs[0] / "sheets" / "00000007_000.webp"
     assert sheets[2] == [pictures.file_uri(shown)]
-    assert "00000007_000.png · whole_film · quality 0.25" in section
+    assert "00000007_000.png · none: the film is taken whole · quality 0.25" in section
     assert "(from 0.90; 1 is an ordinary pair of lungs)" in section
     assert "3 of 88 films, drawn at random" in section and "1 of 1 film: first" in section
     assert "1 of 1 film of whose finding boxes" in section
-    assert "keep 90.0 % of their area on average; 1 is cut" in section
+    assert "keep 90.0 % of their area on average; 1 loses more than 5 %" in section
     assert "<td>2</td><td>90.0 %</td><td>1</td><td>80.0 %</td><td>70.0 %</td>" in section
     assert "Not measured: run benchmarks/lungs_on_real_films.py" in section
+
+
+def test_a_network_whose_lungs_are_mostly_not_plausible_is_not_said_to_find_them(inputs):
+    dice = {"dice_mean": 0.9, "dice_min": 0.8, "films": 20}
+    counts = {"unet": 3, "unet_ensemble": 1, "lung_finder": 5, "whole_film": 1}
+    said = lungs._sentence(inputs[0] / "segmenter", dice, counts, 10)
+    assert "lungs are plausible on 4 of 10 films alone" in said and "boxed 5; 1 film is" in said
+    assert "finds the lungs" in lungs._sentence(inputs[0] / "segmenter", dice, counts, 8)
 
 
 def test_an_empty_sheet_is_not_shown(inputs, tmp_path):
@@ -331,7 +392,7 @@ def test_hostile_names_stay_text(inputs, page, tmp_path):
         "<img src=x", "&lt;img src=x"
     ).replace("(1)>", "(1)&gt;")
     hostile = write(inputs, tmp_path / "x.html", title="</title><script>alert(1)</script>")
-    assert "<script" not in hostile
+    assert "<script>alert" not in hostile and hostile.count("<script") == 1
 
 
 def test_the_section_on_shortcuts_shows_what_was_scored(inputs, page):
@@ -363,6 +424,15 @@ def test_a_page_over_its_limit_is_refused(inputs, tmp_path):
     with pytest.raises(InputError, match=r"write_report\.max_mb: the page has .* MB, over 0\.01"):
         write(inputs, tmp_path / "x.html", max_mb=0.01)
     assert not (tmp_path / "x.html").exists()
+
+
+def test_galleries_of_other_experiments_are_the_first_to_go(inputs, page, tmp_path):
+    """They get what the rest of the page leaves of its limit, to the last byte."""
+    size = len(page.encode())
+    assert write(inputs, tmp_path / "x.html", max_mb=size / 1e6) == page
+    short = write(inputs, tmp_path / "y.html", max_mb=(size - 1) / 1e6)
+    assert len(short.encode()) < size and "would make this page too large" in short
+    assert 'id="map-1"' in short and "would make this page too large" not in page
 
 
 def test_ticks_are_round_and_inside():

@@ -3,10 +3,12 @@
 charts.py     line charts as inline SVG
 bars.py       bars and age pyramids, likewise
 dots.py       values with their intervals, likewise
+hover.py      what a chart tells the page's script
 pictures.py   films, masks, boxes and maps as data URIs
 cells.py      words and cells that all sections share
 sections.py   tables, the section on training
-data.py       the section on data, from the facts of describe_data
+data.py       the section on data, from the facts of describe_data, with
+  quality.py    what was measured on the films
 leaks.py      what was dropped, the proof of the split, the baseline
 datasheet.py  the datasheet, as questions and answers
 lungs.py      the section on lungs
@@ -23,8 +25,21 @@ comparison.py what looking is worth: against the baseline, and among experiments
 experts.py    against radiologists
 literature.py against published figures
 shortcuts.py  who leans on what
-evidence.py   maps and provenance
+explanation.py where the networks look, with
+  cams.py       what draw_cams left
+  pointing.py   where maps peak, against guesses that never look
+  overlap.py    the boxes that maps find, and published figures
+  doubts.py     maps of random weights, and the corner alarm
+  cards.py      the gallery's cards
+validity.py   what may speak against the results, a line a check
+resources.py  what each step took
+provenance.py what made the page, and how to make it again
+limits.py     what it cannot say
+files.py      the figures as files of their own
 render.py     fills the templates (Jinja2, everything escaped)
 *.html        page.html and data.html are pages, sections_*.html are parts of them
-style.css     their look
+*.css         their look, gallery.css that of the maps
+page.js       what they do besides: choosers, gallery, copies of tables, theme; joined with
+  dom.js        what both begin with
+  hover.js      what a curve says where it is pointed at
 """

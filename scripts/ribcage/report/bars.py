@@ -1,16 +1,20 @@
-"""Bars as inline SVG: counts that stand side by side, and an age pyramid."""
+"""Bars as inline SVG: counts side by side, an age pyramid, and one bar a row."""
 
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
+import pandas as pd
 from markupsafe import Markup
 
 from ribcage.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, short, ticks
+from ribcage.report.figures import Drawing
 
 GAP = 0.2
 """Of a group's width, left free."""
 MIDDLE = 44
 """Width between the two sides of a pyramid, for the names of its rows."""
+LYING_WIDTH, ROW, LETTER = 460, 17, 6.1
+"""Of bars that lie: the width of the picture, the height of a row, the width of a letter."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Bars:
     style: str
 
 
-def bars(groups: list[str], rows: list[Bars], x_label: str, y_label: str, title: str) -> Markup:
+def bars(groups: list[str], rows: list[Bars], x_label: str, y_label: str, title: str) -> Drawing:
     """Draw rows of bars side by side in each group.
 
     Args:
@@ -65,10 +69,10 @@ def bars(groups: list[str], rows: list[Bars], x_label: str, y_label: str, title:
                 f'y="{HEIGHT - BOTTOM - height:.1f}" height="{height:.1f}"><title>{hover}</title></rect>'
             )
     parts += _labels(x_label, y_label)
-    return Markup("".join([*parts, "</svg>"]))
+    return Drawing(Markup("".join([*parts, "</svg>"])), _numbers(groups, rows, x_label, y_label))
 
 
-def pyramid(groups: list[str], left: Bars, right: Bars, x_label: str, title: str) -> Markup:
+def pyramid(groups: list[str], left: Bars, right: Bars, x_label: str, title: str) -> Drawing:
     """Draw two rows of bars back to back, the first group at the bottom.
 
     Args:
@@ -107,7 +111,13 @@ def pyramid(groups: list[str], left: Bars, right: Bars, x_label: str, title: str
                 f'height="{height:.1f}"><title>{hover}</title></rect>'
             )
     parts += _labels(x_label, "")
-    return Markup("".join([*parts, "</svg>"]))
+    numbers = _numbers(groups, [left, right], "group", x_label)
+    return Drawing(Markup("".join([*parts, "</svg>"])), numbers)
+
+
+def _numbers(groups: list[str], rows: list[Bars], x_label: str, y_label: str) -> pd.DataFrame:
+    held = [(row.name, *pair) for row in rows for pair in zip(groups, row.values, strict=True)]
+    return pd.DataFrame(held, columns=["series", x_label, y_label])
 
 
 def _labels(x_label: str, y_label: str) -> list[str]:
@@ -117,3 +127,35 @@ def _labels(x_label: str, y_label: str) -> list[str]:
         f'<text class="label" x="{middle_x}" y="{HEIGHT - 6}">{escape(x_label)}</text>',
         f'<text class="label" x="12" y="{middle_y}" {turn}>{escape(y_label)}</text>',
     ]
+
+
+def lying(
+    names: list[str], values: list[float], labels: list[str], x_label: str, title: str
+) -> Drawing:
+    """Draw one bar a row, with its name at the left and its value in words at its end.
+
+    Args:
+        names: from above to below.
+        values: lengths, not below 0.
+        labels: the values as they are to be read.
+        x_label: what the lengths are, with the unit: for the table of the numbers.
+        title: read aloud in place of the picture.
+    """
+    left = 14 + LETTER * max(map(len, names))
+    right = 8 + LETTER * max(map(len, labels))
+    room = max(LYING_WIDTH - left - right, 40)
+    top = max(values) or 1
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {LYING_WIDTH} {TOP + ROW * len(names)}" role="img" aria-label={quoteattr(title)}>'
+    ]
+    for number, (name, value, label) in enumerate(zip(names, values, labels, strict=True)):
+        y = TOP / 2 + ROW * number
+        length = value / top * room
+        middle = y + ROW / 2 + 4
+        parts.append(
+            f'<text class="name" x="{left - 8:.1f}" y="{middle:.1f}">{escape(name)}</text>'
+            f'<rect class="f0" x="{left:.1f}" y="{y + ROW * GAP / 2:.1f}" width="{length:.1f}" height="{ROW * (1 - GAP):.1f}"/>'
+            f'<text class="value" x="{left + length + 6:.1f}" y="{middle:.1f}">{escape(label)}</text>'
+        )
+    numbers = pd.DataFrame({"name": names, x_label: values})
+    return Drawing(Markup("".join([*parts, "</svg>"])), numbers)

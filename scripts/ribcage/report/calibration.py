@@ -7,6 +7,7 @@ from ribcage.findings import FINDINGS
 from ribcage.report import curves
 from ribcage.report.cells import TOO_FEW, corrected, mean, number, scored, span
 from ribcage.report.dots import Group, dots
+from ribcage.report.figures import Figure
 from ribcage.report.outcome import Experiment, Import, best_of, can_tell, tested
 from ribcage.report.results import dot_of
 from ribcage.report.sections import Table
@@ -43,7 +44,7 @@ def section(experiments: list[Experiment], imports: Sequence[Import] = ()) -> di
     judged = [*experiments, *imports]
     shown = _shown(judged)
     rows = [[e["name"], *_cells(e, shown)] for e in judged]
-    figures = curves.small([best], "reliability")
+    figures = curves.small(judged, "reliability", [best])
     return {
         "name": best["name"],
         "sentence": _sentence(best),
@@ -72,7 +73,11 @@ def _sentence(best: Experiment) -> str:
         return f"{start}."
     if not can_tell(tested(best)):
         return f"{start}; there are {TOO_FEW} whether that is more than chance."
-    verdict = "so this is more" if row["value"] > NEAR * expected else "so this says nothing"
+    verdict = (
+        f"and this is less than {NEAR:g} times that, so no miscalibration is claimed"
+        if row["value"] < NEAR * expected
+        else f"and this is at least {NEAR:g} times that, so this is more"
+    )
     return f"{start}; probabilities without fault would show {expected:.3f} by chance, {verdict}."
 
 
@@ -97,7 +102,7 @@ def _cells(one: Experiment | Import, shown: dict[str, str]) -> list[str]:
     ]
 
 
-def _figure(judged: Sequence[Experiment | Import], shown: dict[str, str]) -> dict[str, Any]:
+def _figure(judged: Sequence[Experiment | Import], shown: dict[str, str]) -> Figure:
     groups = []
     drawn = {said: metric for said, metric in shown.items() if metric.startswith("ece")}
     for one in judged:
@@ -108,8 +113,8 @@ def _figure(judged: Sequence[Experiment | Import], shown: dict[str, str]) -> dic
             # A mean over fewer findings does not compare with the one above it.
             same = row["findings"] == tested(one)["macro"]["ece"]["findings"]
             if same and row["value"] is not None:
-                found.append(dot_of(f"{one['name']}, {said}", row, style))
-        groups.append(Group(one["name"], found, "" if found else "undefined"))
+                found.append(dot_of(f"{one['name']}, {said}", row, style, one["name"]))
+        groups.append(Group(one["name"], found, "" if found else "undefined", one["name"]))
     caption = "Calibration error of each experiment, the mean of the findings, with its 95 % interval; near 0 is good."
     if len(drawn) > 1:
         caption += (
@@ -117,10 +122,8 @@ def _figure(judged: Sequence[Experiment | Import], shown: dict[str, str]) -> dic
             "they could be fitted for the same findings."
         )
     title = "Calibration error of each experiment"
-    return {
-        "chart": dots(groups, "calibration error (ECE)", title, 0, 0),
-        "caption": caption,
-    }
+    chart = dots(groups, "calibration error (ECE)", title, 0, 0)
+    return Figure("calibration-error", chart, caption)
 
 
 def _findings(best: Experiment) -> Table:

@@ -90,8 +90,10 @@ def span(row: Row | None) -> str:
     """A value and its 95 % interval: `0.853 (0.841–0.866)`; the value alone where it has none."""
     if row is None or row["value"] is None:
         return UNDEFINED
-    ends = "" if row.get("low") is None else f" ({row['low']:.3f}–{row['high']:.3f})"
-    return f"{row['value']:.3f}{ends}"
+    value, low, high = (row.get(key) for key in ("value", "low", "high"))
+    between = "–" if low is None or low >= 0 else " to "  # a dash beside a minus is hard to read
+    ends = "" if low is None else f" ({number(low)}{between}{number(high)})"
+    return f"{number(value)}{ends}"
 
 
 def change(row: Row | None) -> str:
@@ -102,10 +104,16 @@ def change(row: Row | None) -> str:
     return f"{signed(row['value'])}{ends}"
 
 
-def signed(value: float) -> str:
-    """A difference with its sign; one that rounds to nothing has none."""
-    text = f"{abs(value):.3f}"
-    return text if float(text) == 0 else ("+" if value > 0 else "−") + text
+def signed(value: float, digits: int = 3, plus: str = "+") -> str:
+    """A number with its sign, as a difference needs it; one that rounds to nothing has none.
+
+    Args:
+        value: finite.
+        digits: behind the point.
+        plus: the sign of what is above 0; empty for a number that is no difference.
+    """
+    text = f"{abs(value):.{digits}f}"
+    return text if float(text) == 0 else (plus if value > 0 else "−") + text
 
 
 def is_sure(row: Row) -> bool:
@@ -115,4 +123,4 @@ def is_sure(row: Row) -> bool:
 
 def number(value: float | None, digits: int = 3) -> str:
     """A bare number; a dash where there is none."""
-    return NONE if value is None else f"{value:.{digits}f}"
+    return NONE if value is None else signed(value, digits, plus="")

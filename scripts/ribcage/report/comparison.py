@@ -16,7 +16,8 @@ from ribcage.report.cells import (
     withheld,
 )
 from ribcage.report.dots import Group, dots
-from ribcage.report.outcome import Experiment, best_of, can_tell, tested
+from ribcage.report.figures import Figure
+from ribcage.report.outcome import Experiment, best_of, can_tell, looking, tested
 from ribcage.report.results import dot_of
 from ribcage.report.sections import Table
 from ribcage.words import plural
@@ -57,32 +58,29 @@ def _sentence(best: Experiment, own: dict[str, Any], baseline: dict[str, Any]) -
     row = own.get("macro")
     if row is None or row["value"] is None:
         return "No experiment could be compared with the model that never looks at the film."
-    start = (
-        f"Who knows only view, age, sex and follow-up number reaches a macro AUROC of {span(baseline['macro']['auroc'])}. "
-        f"Looking at the film with {best['name']} adds {change(row)}"
+    blind = span(baseline["macro"]["auroc"])
+    return (
+        f"Who knows only view, age, sex and follow-up number reaches a macro AUROC of {blind}. "
+        f"{looking(best, own)}"
     )
-    if not tells(own):
-        return f"{start}; there are {TOO_FEW} whether that is more than chance."
-    if row["value"] <= 0:
-        return f"{start}: it is not seen to be worth anything."
-    return f"{start}, {'more than chance may' if is_sure(row) else 'which chance alone may do'}."
 
 
-def _macro(experiments: list[Experiment], blind: dict[str, Any]) -> dict[str, Any]:
+def _macro(experiments: list[Experiment], blind: dict[str, Any]) -> Figure:
     groups, clear, judged = [], 0, 0
     for experiment in experiments:
         rows = blind.get(experiment["name"], {})
         row = rows.get("macro")
         if row is None or row["value"] is None:
-            groups.append(Group(experiment["name"], [], "undefined"))
+            groups.append(Group(experiment["name"], [], "undefined", experiment["name"]))
             continue
         if not tells(rows):
-            groups.append(Group(experiment["name"], [], "too few patients"))
+            groups.append(Group(experiment["name"], [], "too few patients", experiment["name"]))
             continue
         judged += 1
         clear += is_sure(row) and row["value"] > 0
-        dot = dot_of(experiment["name"], row, experiment["style"])
-        groups.append(Group(experiment["name"], [dot]))
+        name = experiment["name"]
+        dot = dot_of(name, row, experiment["style"], name)
+        groups.append(Group(name, [dot], experiment=name))
     caption = (
         "Macro AUROC of each experiment less that of the model that never looks, with the 95 % interval of the difference. "
         "Right of the dotted line looking helps"
@@ -93,10 +91,11 @@ def _macro(experiments: list[Experiment], blind: dict[str, Any]) -> dict[str, An
         )
     )
     title = "Macro AUROC of each experiment less that of the model that never looks"
-    return {"chart": dots(groups, "difference of macro AUROC", title, 0), "caption": caption}
+    drawn = dots(groups, "difference of macro AUROC", title, 0)
+    return Figure("worth-of-looking", drawn, caption)
 
 
-def _by_finding(best: Experiment, own: dict[str, Any]) -> dict[str, Any]:
+def _by_finding(best: Experiment, own: dict[str, Any]) -> Figure:
     groups, clear, judged = [], [], 0
     for finding in FINDINGS:
         row, counted = own.get(finding), tested(best)[finding]["auroc"]
@@ -107,14 +106,15 @@ def _by_finding(best: Experiment, own: dict[str, Any]) -> dict[str, Any]:
         judged += 1
         if is_sure(row) and row["value"] > 0:
             clear.append(finding)
-        groups.append(Group(finding, [dot_of(finding, row, best["style"])]))
+        groups.append(Group(finding, [dot_of(finding, row, best["style"], best["name"])]))
     caption = f"The same by finding, for {best['name']}: right of the dotted line it knows more than view, age and sex tell."
     if judged:
         caption += (
             f" It does, beyond doubt of chance, for {len(clear)} of {plural(judged, 'finding')}."
         )
     title = f"AUROC of {best['name']} less that of the model that never looks, by finding"
-    return {"chart": dots(groups, "difference of AUROC", title, 0), "caption": caption}
+    drawn = dots(groups, "difference of AUROC", title, 0)
+    return Figure("worth-of-looking-by-finding", drawn, caption)
 
 
 def _views(experiments: list[Experiment], pairs: list[Pair]) -> dict[str, Any]:

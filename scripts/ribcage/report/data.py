@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
-from ribcage.description import QUANTILES, Facts
+from ribcage.description import Facts
 from ribcage.findings import FINDINGS, NO_FINDING
 from ribcage.lists import SPLITS
+from ribcage.report import quality
 from ribcage.report.bars import Bars, bars, pyramid
-from ribcage.report.charts import Line, chart
-from ribcage.report.pictures import file_uri
+from ribcage.report.figures import Figure
 from ribcage.report.sections import Table
 from ribcage.words import percent, plural
 
@@ -24,15 +23,6 @@ FOREIGN = {
     "phantom": "The films are phantoms, drawn by the pipeline.",
     "other": "The table is none of NIH's.",
 }
-MEASURE_NAMES = {
-    "mean_grey": ("mean grey", "mean grey, 0 black to 255 white"),
-    "sd_grey": ("spread of greys", "standard deviation of the greys"),
-    "centre_sd_grey": ("spread of greys in the middle", "standard deviation, middle half"),
-    "chest_likeness": ("likeness to a frontal chest", "correlation with a mean chest"),
-    "turned": ("fit of a turned chest", "gain in correlation if turned"),
-    "inverted": ("fit of an inverted chest", "gain in correlation if inverted"),
-}
-"""How measures are called on the page: in a table, and below an axis."""
 
 
 def data(facts: Facts, folder: Path) -> dict[str, Any]:
@@ -66,8 +56,8 @@ def data(facts: Facts, folder: Path) -> dict[str, Any]:
         ),
         **_together(facts),
         "sizes": _sizes(facts),
-        "measures": _measures(facts),
-        "extremes": [_sheet(sheet, folder) for sheet in facts["extremes"]],
+        "measures": quality.measures(facts),
+        "extremes": [quality.sheet(sheet, folder) for sheet in facts["extremes"]],
     }
 
 
@@ -145,10 +135,10 @@ def _findings(facts: Facts, total: dict[str, int]) -> Table:
     header = ["finding", "in the table"]
     for name in SPLITS:
         header += [name, f"% of {name}"]
-    return Table([*header, "patients", "test patients"], rows, sums=(NO_FINDING,))
+    return Table([*header, "patients", "test patients"], rows)
 
 
-def _charts(facts: Facts) -> list[dict[str, Any]]:
+def _charts(facts: Facts) -> list[Figure]:
     many, people = facts["findings_a_film"], facts["people"]
     shares = [
         Bars(
@@ -163,23 +153,42 @@ def _charts(facts: Facts) -> list[dict[str, Any]]:
     decades.append(f"{people['ages'][-1]['from']}+")
     women, men = (Bars(n, [row[s] for row in people["ages"]], f"f{k}")
                   for k, (n, s) in enumerate((("women", "F"), ("men", "M"))))  # fmt: skip
-    found = [
-        (
+    return [
+        Figure(
+            "findings-a-film",
             bars([str(row["findings"]) for row in many], shares, "findings on a film",
                  "% of the films of a side", "Findings a film"),
-            "Findings a film: blue train, orange val, green test.",
+            f"Findings a film: blue train, orange val, green test. {_of_test(many)}",
         ),
-        (
+        Figure(
+            "films-a-patient",
             bars(counts, [Bars("patients", [row["patients"] for row in people["films"]], "f0")],
                  "films of a patient", "patients", "Films a patient"),
-            "Films a patient, of the films that are used.",
+            f"Films a patient, of the films that are used. {_single(people['films'])}",
         ),
-        (
+        Figure(
+            "patients-by-age",
             pyramid(decades, women, men, "patients", "Patients by age and sex"),
-            "Patients by age in years at the first film: women left, men right.",
+            f"Patients by age in years at the first film: women left, men right. {_commonest(people['ages'], decades)}",
         ),
     ]  # fmt: skip
-    return [{"chart": drawn, "caption": caption} for drawn, caption in found]
+
+
+def _of_test(many: list[Facts]) -> str:
+    films = sum(row["test"] for row in many)
+    none, several = (sum(row["test"] for row in many if chosen(row["findings"]))
+                     for chosen in (lambda n: n == 0, lambda n: n > 1))  # fmt: skip
+    return f"Of the test films {percent(none, films)} have none, {percent(several, films)} several."
+
+
+def _single(rows: list[Facts]) -> str:
+    patients, once = sum(row["patients"] for row in rows), rows[0]["patients"]
+    return f"{once:,} of {plural(patients, 'patient')} ({percent(once, patients)}) have one alone."
+
+
+def _commonest(rows: list[Facts], decades: list[str]) -> str:
+    most = max(range(len(rows)), key=lambda number: rows[number]["F"] + rows[number]["M"])
+    return f"Most are {decades[most]}: {rows[most]['F']:,} women and {rows[most]['M']:,} men."
 
 
 def _span(first: int, last: int | None) -> str:
@@ -237,65 +246,23 @@ def _sizes(facts: Facts) -> dict[str, Any]:
     ]
     more = sizes["kinds"] - len(rows)
     return {
-        "sentence": f"Before they were stored, the films were {width[0]:.0f} to {width[2]:.0f} px wide "
-        f"(median {width[1]:.0f}) and {height[0]:.0f} to {height[2]:.0f} px high (median "
-        f"{height[1]:.0f}), {spacing[0]:.3f} to {spacing[2]:.3f} mm a pixel, as the table says."
+        "sentence": f"Before they were stored, {_before(width, height)}, "
+        f"{_from_to([f'{mm:.3f}' for mm in spacing])} mm a pixel, as the table says."
         + (f" {plural(more, 'rarer size')} not shown." if more else ""),
         "table": Table(["size as stored, px", "films"], rows),
     }
 
 
-def named(measure: str) -> str:
-    """How a measure is called in a table."""
-    return MEASURE_NAMES.get(measure, (measure.replace("_", " "), ""))[0]
-
-
-def _measures(facts: Facts) -> dict[str, Any]:
-    rows, charts = [], []
-    for name, found in facts["measures"].items():
-        rows.append([named(name), *(f"{value:.4g}" for value in found["quantiles"])])
-        charts.append({"chart": _histogram(name, found), "caption": f"{named(name).capitalize()}."})
-    header = ["measure", *(f"{100 * q:g} %" for q in QUANTILES)]
-    return {
-        "sentence": f"Measured on {plural(facts['decoded'], 'film')} as they were decoded: the least "
-        "value, quantiles, and the largest."
-        if rows
-        else "No film was decoded: this run is on the tables alone.",
-        "table": Table(header, rows),
-        "charts": charts,
-    }
-
-
-def _histogram(name: str, found: Facts) -> Markup:
-    edges = np.array(found["edges"])
-    counts = np.array(found["counts"], float)
-    shares = 100 * counts / max(counts.sum(), 1)
-    x = np.repeat(edges, 2)[1:-1]
-    label = MEASURE_NAMES.get(name, ("", named(name)))[1]
-    return chart(
-        [Line(named(name), x, np.repeat(shares, 2), "e0")], label, "% of films",
-        f"Histogram of {named(name)}", (edges[0], edges[-1]), (0.0, float(shares.max()) * 1.05),
-    )  # fmt: skip
-
-
-def _sheet(sheet: Facts, folder: Path) -> dict[str, Any]:
-    films = [
-        {
-            "src": file_uri(folder / film["picture"]),
-            "alt": f"Film {film['image']}",
-            "caption": f"{film['image']} · {named(sheet['measure'])} {film['value']:.4g}",
-        }
-        for film in sheet["films"]
-    ]
-    side = f"{sheet['is_spoilt']} {{:g}}"
-    rule = (
-        f"The rule is off; a threshold that was tried is {side.format(sheet['suggested'])}."
-        if sheet["threshold"] is None
-        else f"The rule drops films {side.format(sheet['threshold'])}."
+def _before(width: list[float], height: list[float]) -> str:
+    """Least, median and largest sides in px as a clause; one size where all are alike."""
+    wide, tall = ([f"{side:.0f}" for side in sides] for sides in (width, height))
+    if wide[0] == wide[2] and tall[0] == tall[2]:
+        return f"all films were {wide[0]} × {tall[0]} px"
+    return (
+        f"the films were {_from_to(wide)} px wide (median {wide[1]}) "
+        f"and {_from_to(tall)} px high (median {tall[1]})"
     )
-    return {
-        "title": sheet["rule"].replace("_", " ").capitalize(),
-        "sentence": f"The {plural(len(films), 'film')} of the "
-        f"{'least' if sheet['is_spoilt'] == 'below' else 'greatest'} {named(sheet['measure'])}. {rule}",
-        "films": films,
-    }
+
+
+def _from_to(three: list[str]) -> str:
+    return three[0] if three[0] == three[2] else f"{three[0]} to {three[2]}"

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 
 from ribcage.report.charts import BOTTOM, RIGHT, TOP, short, ticks
+from ribcage.report.figures import Drawing
+from ribcage.report.hover import owned
 
 WIDTH = 420
-LETTER, LONGEST = 6.1, 30
+LETTER, LONGEST = 6.7, 30
 """Width of a letter, and how many of a name are shown."""
 STEP, APART = 12, 9
 """Height that a row has around its dots, and between two dots of one row."""
@@ -24,6 +27,7 @@ class Dot:
         value: where the dot is.
         low, high: ends of its interval; NaN where there is none.
         style: class of the style sheet: that of an experiment, or `plain` what it is held against.
+        experiment: whose it is, so that it can be shown and hidden with all else of it.
     """
 
     name: str
@@ -31,6 +35,7 @@ class Dot:
     low: float
     high: float
     style: str
+    experiment: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,13 @@ class Group:
         name: at the left.
         dots: drawn from above to below; without any, the row is the heading of those below it.
         aside: in place of dots, why there are none.
+        experiment: whose row it is, where it has one owner.
     """
 
     name: str
     dots: list[Dot]
     aside: str = ""
+    experiment: str = ""
 
 
 def dots(
@@ -54,7 +61,7 @@ def dots(
     title: str,
     guide: float | None = None,
     least: float = -np.inf,
-) -> Markup:
+) -> Drawing:
     """Draw rows of values with their intervals.
 
     Args:
@@ -95,7 +102,13 @@ def dots(
             ends = (px(dot.low), px(dot.high)) if np.isfinite([dot.low, dot.high]).all() else None
             parts.append(_drawn(dot, px(dot.value), ends, first + APART * number))
         top += _height(group)
-    return Markup("".join([*parts, "</svg>"]))
+    held = [
+        (group.name, dot.name, dot.value, dot.low, dot.high)
+        for group in groups
+        for dot in group.dots
+    ]
+    numbers = pd.DataFrame(held, columns=["group", "series", x_label, "low", "high"])
+    return Drawing(Markup("".join([*parts, "</svg>"])), numbers)
 
 
 def reach(groups: list[Group], guide: float | None) -> tuple[float, float]:
@@ -113,14 +126,15 @@ def _height(group: Group) -> int:
 def _name(group: Group, left: float, centre: float) -> str:
     if not group.dots and not group.aside:
         return f'<text class="name head" x="4" y="{centre + 4:.1f}">{escape(group.name)}</text>'
+    owner = owned(group.experiment)
     aside = (
-        f'<text class="aside" x="{left + 6:.1f}" y="{centre + 4:.1f}">{escape(group.aside)}</text>'
+        f'<text class="aside"{owner} x="{left + 6:.1f}" y="{centre + 4:.1f}">{escape(group.aside)}</text>'
         if group.aside
         else ""
     )
     name = group.name if len(group.name) <= LONGEST else f"{group.name[: LONGEST - 1]}…"
     name = escape(name)
-    return f'<text class="name" x="{left - 8:.1f}" y="{centre + 4:.1f}">{name}</text>{aside}'
+    return f'<text class="name"{owner} x="{left - 8:.1f}" y="{centre + 4:.1f}">{name}</text>{aside}'
 
 
 def _drawn(dot: Dot, x: float, ends: tuple[float, float] | None, y: float) -> str:
@@ -130,4 +144,4 @@ def _drawn(dot: Dot, x: float, ends: tuple[float, float] | None, y: float) -> st
         said += f" ({dot.low:.3f} to {dot.high:.3f})"
         line = f'<path class="whisker {dot.style}" d="M{ends[0]:.1f} {y:.1f}H{ends[1]:.1f}"/>'
     circle = f'<circle class="dot {dot.style}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>'
-    return f"<g><title>{escape(said)}</title>{line}{circle}</g>"
+    return f"<g{owned(dot.experiment)}><title>{escape(said)}</title>{line}{circle}</g>"

@@ -18,6 +18,7 @@ from ribcage.report.cells import (
     withheld,
 )
 from ribcage.report.dots import Group, dots
+from ribcage.report.figures import Figure, slug
 from ribcage.report.outcome import Experiment, Import, best_of
 from ribcage.report.results import dot_of
 from ribcage.report.sections import Table
@@ -27,6 +28,12 @@ SOURCES = {
     "four": "Four findings, radiologists' agreement",
     "all": "All findings, by the majority of readers",
 }
+LABELS = {
+    "phantom": "the labels that the phantoms were drawn with",
+    "local": "the labels that came with the films",
+    "nih": "NIH's labels",
+}
+"""What scores agree with, by the kind of source."""
 Bounds = Mapping[str, Bound]
 """By finding: what is known of readers and labels where a run has no expert files."""
 YARDSTICK = (
@@ -39,14 +46,16 @@ def section(
     experiments: list[Experiment],
     films: list[dict[str, Any]],
     bounds: Bounds,
+    source_kind: str,
     imports: Sequence[Import] = (),
 ) -> dict[str, Any]:
     """Scores against radiologists, the labels as a reader, readers against readers.
 
     Args:
         experiments: in the order of params.yaml.
-        films: those on which radiologists and labels differ: `evidence.disagreements`.
+        films: those on which radiologists and labels differ: `explanation.disagreements`.
         bounds: what is known of these readers and labels where a run has no expert files.
+        source_kind: phantom, local or nih.
         imports: predictions from elsewhere.
     """
     best = best_of(experiments)
@@ -61,8 +70,8 @@ def section(
         "sentence": "Radiologists read some of NIH's films anew. Where their reading and NIH's label differ, a network that learnt the labels is judged by "
         "whether it sides with the readers."
         if own
-        else "This run has no radiologists' readings (fetch_tables.expert_labels), so that its scores are agreement with NIH's labels and no more. "
-        "What others found of those labels stands below.",
+        else f"This run has no radiologists' readings (fetch_tables.expert_labels), so that its scores are agreement with {LABELS[source_kind]} and no more. "
+        "What others found of NIH's labels stands below.",
         "sources": sources,
         "readers": _readers(own, best),
         "bounds": _bounds(bounds) if "readers" not in own else None,
@@ -81,7 +90,7 @@ def _source(
         "sentence": f"{counted['scored']:,} of {plural(counted['listed'], 'film')} are test films of this run and are scored; {counted['val']:,} are validation films, "
         f"and {counted['left_out']:,} were learnt from or are not in the run. {_labels(found)}"
         + (" Fracture has no counterpart among NIH's findings. The score of several findings is the largest of theirs." if kind == "four" else ""),
-        "figure": _figure(found, best),
+        "figure": _figure(found, best, f"experts {kind}"),
         "table": _models(judged, kind),
         "labels": _as_reader(found),
     }  # fmt: skip
@@ -100,7 +109,7 @@ def _labels(found: dict[str, Any]) -> str:
     )
 
 
-def _figure(found: dict[str, Any], best: Experiment) -> dict[str, Any]:
+def _figure(found: dict[str, Any], best: Experiment, title: str) -> Figure:
     groups, higher, judged = [], 0, 0
     for question, scores in found.items():
         seen, labelled = scores["model_on_experts"], scores["model_on_labels"]
@@ -108,8 +117,8 @@ def _figure(found: dict[str, Any], best: Experiment) -> dict[str, Any]:
             groups.append(Group(question, [], why_not(seen)))
             continue
         pair = (
-            ("against radiologists", seen, best["style"]),
-            ("against labels", labelled, "plain"),
+            ("against radiologists", seen, best["style"], best["name"]),
+            ("against labels", labelled, "plain", best["name"]),
         )
         groups.append(
             Group(question, [dot_of(*one) for one in pair if one[1]["value"] is not None])
@@ -120,8 +129,8 @@ def _figure(found: dict[str, Any], best: Experiment) -> dict[str, Any]:
     caption = f"AUROC of {best['name']} on the same films, with 95 % intervals: coloured against the radiologists, grey against NIH's labels. To the right is good, the dotted line is guessing."
     if judged:
         caption += f" It agrees better with the radiologists than with NIH's labels for {higher} of {plural(judged, 'finding')}."
-    title = f"AUROC of {best['name']} against radiologists and against NIH's labels"
-    return {"chart": dots(groups, "AUROC", title, 0.5), "caption": caption}  # fmt: skip
+    alt = f"AUROC of {best['name']} against radiologists and against NIH's labels"
+    return Figure(slug(title), dots(groups, "AUROC", alt, 0.5), caption)
 
 
 def _models(judged: Sequence[Any], kind: str) -> Table:

@@ -123,7 +123,7 @@ def page(imported: Sequence[Import], baseline: dict[str, Any]) -> str:
     return render(
         "imported.html",
         title="Imported predictions",
-        contents=contents,
+        contents=[("", contents)],
         parts=parts,
         about={"sentence": sentence, "away": "", **files(imported)},
     )
@@ -137,5 +137,7 @@ def _part(one: Import, baseline: dict[str, Any], suffix: str) -> dict[str, Any]:
         "results": results.results([one], blind, {"pairs": []}),
         "calibration": calibration.section([one]),
         "strata": strata.section([one]),
-        "experts": experts.section([one], [], PUBLISHED_BOUNDS),
+        "experts": experts.section(
+            [one], [], PUBLISHED_BOUNDS, "local"
+        ),  # true of any films: their labels came with them
     }

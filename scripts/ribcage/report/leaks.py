@@ -1,4 +1,4 @@
-"""The sections on what was dropped, on the proof that the split does not leak, and on the baseline."""
+"""The sections on what was dropped, and whom it takes; on the proof of the split; on the baseline."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from ribcage.audit import ADULTS, outstanding
 from ribcage.description import Facts
 from ribcage.findings import FINDINGS
 from ribcage.lists import OFFICIAL_TEST, SPLITS
-from ribcage.report.cells import FEW_PATIENTS, scored, withheld
+from ribcage.report.cells import FEW_PATIENTS, NONE, scored, withheld
 from ribcage.report.sections import Table
 from ribcage.words import percent, plural
 
@@ -45,8 +45,31 @@ def curation(facts: Facts) -> dict[str, Any]:
     return {
         "sentence": sentence,
         "reasons": Table(["reason", "images", "of all", "what became of them"], rows, (0, 3)),
+        "audit_sentence": audited([found for found in facts["audits"] if found["named"]]),
         "audits": [_audit(found) for found in facts["audits"] if found["named"]],
     }
+
+
+def audited(audits: list[Facts]) -> str:
+    """Whether the lists and rules that name films take some groups of patients more than others.
+
+    Args:
+        audits: of describe_data, those that name a film.
+    """
+    if not audits:
+        return "No list and no rule names a film of this run, so that none takes some patients more than others."
+    loud = [found["name"] for found in audits if outstanding(found)]
+    if not loud:
+        return (
+            f"{plural(len(audits), 'audit')} of what lists and rules name: no group of patients stands "
+            "out in any."
+            if len(audits) > 1
+            else "In the one audit of what lists and rules name no group of patients stands out."
+        )
+    return (
+        f"Lists and rules take some groups of patients far more than others: groups stand out in "
+        f"{len(loud)} of {plural(len(audits), 'audit')} ({'; '.join(loud)})."
+    )
 
 
 def _audit(found: Facts) -> dict[str, Any]:
@@ -72,7 +95,7 @@ def _audit(found: Facts) -> dict[str, Any]:
         "times as many",
         "the same, among films of the same views",
         "patients that vanish",
-        "",
+        "verdict",
     ]
     return {
         "name": found["name"],
@@ -152,7 +175,12 @@ def leaks(certificate: Facts, duplicates: Facts, seen: list[Facts]) -> dict[str,
             if not row["known"] or row["val"] or row["test"]
         ],
         "ledger": Table(
-            ["model", "starts from", *(f"{name} films seen before" for name in SPLITS), ""],
+            [
+                "model",
+                "starts from",
+                *(f"{name} films seen before" for name in SPLITS),
+                "what is known",
+            ],
             [
                 [
                     row["name"],
@@ -240,7 +268,7 @@ def baseline(metrics: Facts) -> dict[str, Any]:
     rows = [
         [
             name,
-            "" if name == "macro" else f"{test[name]['auroc']['positives']:,}",
+            NONE if name == "macro" else f"{test[name]['auroc']['positives']:,}",
             *(scored(test[name][metric], name) for metric in ("auroc", "ap")),
         ]
         for name in (*FINDINGS, "macro", "micro")

@@ -45,7 +45,15 @@ def section(
         held = [row for row in published if row["split"] == split]
         own = experiments if fits == split else []
         if held:
-            tables.append({"title": title, "table": _table(held, own), "sources": _sources(held)})
+            whole, means = _apart(held)
+            tables.append(
+                {
+                    "title": title,
+                    "table": _table(whole, own, FINDINGS),
+                    "means": _table(means, [], ()),
+                    "sources": _sources(held),
+                }
+            )
     start = (
         "AUROCs that others published. The official test set holds other patients, filmed otherwise, and is harder: the same network scores "
         "about 0.03 less on it than on a random split, so that the two tables must not be mixed."
@@ -60,7 +68,10 @@ def _fits(
     if source_kind == "phantom":
         return None, "This run is on phantoms, and stands in neither."
     if source_kind != "nih":
-        return None, "This run is not on NIH's films, and stands in neither."
+        return (
+            None,
+            "This run's films come from a local folder, not as NIH's whole set, and stand in neither.",
+        )
     if labels_version.startswith(NOT_WHOLE):
         return None, "This run is on a part of NIH's films, and stands in neither."
     if split_kind == "leaky_by_image":
@@ -72,23 +83,30 @@ def _fits(
     return fits, f"This run stands in the first rows of the table {title}."
 
 
-def _table(held: list[Published], own: list[Experiment]) -> Table:
+def _apart(held: list[Published]) -> tuple[list[Published], list[Published]]:
+    """The rows of models with any finding of their own, and of those that print a mean alone."""
+    told = {(row["study"], row["model"]) for row in held if row["class"] in FINDINGS}
+    whole = [row for row in held if (row["study"], row["model"]) in told]
+    return whole, [row for row in held if (row["study"], row["model"]) not in told]
+
+
+def _table(held: list[Published], own: list[Experiment], findings: Sequence[str]) -> Table:
     studies: dict[tuple[str, str], dict[str, Published]] = {}
     for row in held:
         key = (f"{row['study']} ({row['year']})", row["model"])
         studies.setdefault(key, {})[row["class"]] = row
     rows = [
         [f"this run: {e['name']}", "", span(tested(e)["macro"]["auroc"])]
-        + [scored(tested(e)[finding]["auroc"], finding) for finding in FINDINGS]
+        + [scored(tested(e)[finding]["auroc"], finding) for finding in findings]
         for e in own
     ]
     names = tuple(row[0] for row in rows)
     for (study, model), classes in studies.items():
         means = [row for name, row in classes.items() if name not in FINDINGS]
         mark = f" {SECOND_HAND}" if any(row["second_hand"] for row in classes.values()) else ""
-        cells = [_cell(classes.get(finding)) for finding in FINDINGS]
+        cells = [_cell(classes.get(finding)) for finding in findings]
         rows.append([f"{study}{mark}", model, _cell(means[0] if means else None), *cells])
-    return Table(["study", "model", "mean", *FINDINGS], rows, text=(0, 1), sums=names)
+    return Table(["study", "model", "mean", *findings], rows, text=(0, 1), sums=names)
 
 
 def _cell(row: Published | None) -> str:

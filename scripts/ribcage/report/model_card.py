@@ -123,6 +123,10 @@ def _details(of: Subject) -> list[str]:
     loss = "binary cross-entropy of each finding"
     if own["weighting"] == "weighted":
         loss += ", a positive weighted by negatives / positives of the training films"
+    start = []
+    if own["start_px"] != "none":
+        told = f"{own['start_px']} x {own['start_px']} px, {own['start_samples']:,} films seen, "
+        start = [["first trained at", f"{told}highest learning rate {own['start_lr']:g}"]]
     versions = ", ".join(f"{name} {told}" for name, told in sorted(first["versions"].items()))
     rows = [
         ["network", f"{own['architecture']}; {first['task']}"],
@@ -130,9 +134,10 @@ def _details(of: Subject) -> list[str]:
         ["brightness", first["normalisation"]],
         ["loss", loss],
         ["first weights", "random" if own["init"] == "none" else own["init"]],
+        *start,
         [
             "training",
-            f"{own['samples']:,} films seen in all, {own['batch_size']} a step, {own['optimizer']}, "
+            f"{own['samples']:,} films seen, {own['batch_size']} a step, {own['optimizer']}, "
             f"highest learning rate {own['lr']:g}, weight decay {own['weight_decay']:g}",
         ],
         ["computed in", f"{first['precision']}, on {first['device']}"],

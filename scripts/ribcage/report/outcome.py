@@ -3,7 +3,7 @@
 from typing import Any
 
 from ribcage.findings import FINDINGS
-from ribcage.report.cells import FEW_PATIENTS, TOO_FEW, is_sure, signed, span, tells
+from ribcage.report.cells import FEW_PATIENTS, TOO_FEW, change, is_sure, signed, span, tells
 from ribcage.words import plural
 
 Experiment = dict[str, Any]
@@ -21,6 +21,15 @@ CAUTION = {
     "local": "The scores are agreement with the labels that came with the films.",
     "nih": "The labels are mined from reports and often wrong; the scores are agreement with them.",
 }
+
+
+SPLITS = {
+    "official": "test is of the source's own list",
+    "random": "patients drawn at random",
+    "kfold": "test is one fold of the patients",
+    "leaky_by_image": "images drawn at random, so that patients are on two sides and scores too high",
+}
+"""How train, validation and test were cut, by split_patients.kind."""
 
 
 def few(scores: dict[str, Any]) -> list[str]:
@@ -51,22 +60,28 @@ def tested(judged: Experiment | Import) -> dict[str, Any]:
 
 
 def head(
-    experiments: list[Experiment], baseline: dict[str, Any], films: int, patients: int, kind: str
+    experiments: list[Experiment],
+    baseline: dict[str, Any],
+    blind: dict[str, dict[str, Any]],
+    sides: dict[str, dict[str, Any]],
+    split: str,
+    kind: str,
 ) -> dict[str, Any]:
     """What this run is, and its headline with what limits it.
 
     Args:
         experiments: in the order of params.yaml.
         baseline: scores of score_metadata_baseline on the test films.
-        films: how many are used.
-        patients: how many they show.
+        blind: by experiment and class, its AUROC less that of the baseline: `against_baseline` of
+            comparison.json.
+        sides: films and patients of train, val, test and all.
+        split: of split_patients: official, random, kfold or leaky_by_image.
         kind: of the source: phantom, local or nih.
     """
     best = best_of(experiments)
     assert best is not None  # the schema asks for an experiment
     scores = tested(best)
     lacking = few(scores)
-    seeds = len(best["metrics"]["seeds"])
     warnings = []
     if lacking:
         warnings.append(
@@ -76,18 +91,26 @@ def head(
     return {
         "what": WHAT[kind],
         "caution": CAUTION[kind],
-        "cards": [
-            *_scores(best, baseline),
-            {"value": f"{films:,}", "label": f"films of {plural(patients, 'patient')}"},
-            {
-                "value": str(len(experiments)),
-                "label": f"{'experiments' if len(experiments) > 1 else 'experiment'}, of {plural(seeds, 'seed')}{', whose probabilities are averaged' if seeds > 1 else ''}",
-            },
-        ],
-        "sentence": _sentence(best, baseline),
+        "cards": [*_scores(best, baseline), _films(sides, split), _experiments(experiments, best)],
+        "sentence": _sentence(best, baseline, blind.get(best["name"], {})),
         "two_splits": two_splits(best)["sentence"],
         "warnings": warnings,
-    }  # fmt: skip
+    }
+
+
+def _films(sides: dict[str, dict[str, Any]], split: str) -> dict[str, str]:
+    counts = [f"{sides[name]['films']:,} {name}" for name in ("train", "val", "test")]
+    patients = plural(sides["all"]["patients"], "patient")
+    label = f"films of {patients}: {', '.join(counts)}; {SPLITS[split]}"
+    return {"value": f"{sides['all']['films']:,}", "label": label}
+
+
+def _experiments(experiments: list[Experiment], best: Experiment) -> dict[str, str]:
+    seeds = len(best["metrics"]["seeds"])
+    label = f"{'experiments' if len(experiments) > 1 else 'experiment'}, of {plural(seeds, 'seed')}"
+    if seeds > 1:
+        label += ", whose probabilities are averaged"
+    return {"value": str(len(experiments)), "label": label}
 
 
 def _scores(best: Experiment, baseline: dict[str, Any]) -> list[dict[str, str]]:
@@ -103,12 +126,13 @@ def _scores(best: Experiment, baseline: dict[str, Any]) -> list[dict[str, str]]:
         _card(baseline["macro"]["auroc"], "the same of a model that never looks at the film"),
     ]
     mix = best["metrics"]["case_mix"]
-    if mix and mix["gap"]["value"] is not None:
-        label = f"macro AUROC from validation to test, over {plural(mix['findings'], 'finding')}"
+    if mix and mix["gap"]["value"] is not None and 2 * mix["findings"] > len(FINDINGS):
+        label = f"gap of the macro AUROC: validation less test, over {plural(mix['findings'], 'finding')}"
         if _explains(mix):
-            label += f"; {signed(-mix['case_mix']['value'])} of it is who is on the films"
-        value = signed(-mix["gap"]["value"])
-        cards.append({"value": value, "range": _ends(mix["gap"], -1), "label": label})
+            label += f"; {signed(mix['case_mix']['value'])} of it is who is on the films"
+        gap = mix["gap"]
+        ends = "" if gap["low"] is None else f"{signed(gap['low'])} to {signed(gap['high'])}"
+        cards.append({"value": signed(gap["value"]), "range": ends, "label": label})
     return cards
 
 
@@ -123,16 +147,11 @@ def _card(row: dict[str, Any], label: str) -> dict[str, str]:
     return {"value": value, "range": _ends(row), "label": label}
 
 
-def _ends(row: dict[str, Any], sign: int = 0) -> str:
-    if row["low"] is None:
-        return ""
-    if sign:
-        one, other = sorted((sign * row["low"], sign * row["high"]))
-        return f"{signed(one)} to {signed(other)}"
-    return f"{row['low']:.3f}–{row['high']:.3f}"
+def _ends(row: dict[str, Any]) -> str:
+    return "" if row["low"] is None else f"{row['low']:.3f}–{row['high']:.3f}"
 
 
-def _sentence(best: Experiment, baseline: dict[str, Any]) -> str:
+def _sentence(best: Experiment, baseline: dict[str, Any], own: dict[str, Any]) -> str:
     macro = tested(best)["macro"]["auroc"]
     films = macro["positives"] + macro["negatives"]
     start = f"{best['name']} was best on validation."
@@ -147,8 +166,30 @@ def _sentence(best: Experiment, baseline: dict[str, Any]) -> str:
     )
     return (
         f"{start} On {plural(films, 'test film')} its macro AUROC is {span(macro)}; 0.5 is chance, "
-        f"1 is perfect. That of the model that never looks is {span(blind)}.{intervals}"
+        f"1 is perfect. That of the model that never looks is {span(blind)}. {looking(best, own)}".rstrip()
+        + intervals
     )
+
+
+def looking(best: Experiment, own: dict[str, Any]) -> str:
+    """What looking at the film adds to what view, age, sex and follow-up tell, with a verdict.
+
+    Args:
+        best: the experiment that looks.
+        own: by class, its AUROC less that of the model that never looks.
+
+    Returns:
+        Empty where the two were not compared.
+    """
+    row = own.get("macro")
+    if row is None or row["value"] is None:
+        return ""
+    start = f"Looking at the film with {best['name']} adds {change(row)}"
+    if not tells(own):
+        return f"{start}; there are {TOO_FEW} whether that is more than chance."
+    if row["value"] <= 0:
+        return f"{start}: it is not seen to be worth anything."
+    return f"{start}, {'more than chance may' if is_sure(row) else 'which chance alone may do'}."
 
 
 def two_splits(best: Experiment) -> dict[str, Any]:

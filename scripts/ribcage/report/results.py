@@ -9,6 +9,7 @@ from ribcage.findings import FINDINGS
 from ribcage.report import curves, operating, weighting
 from ribcage.report.cells import (
     FEW_PATIENTS,
+    NONE,
     VIEWS,
     mean,
     number,
@@ -19,6 +20,7 @@ from ribcage.report.cells import (
 )
 from ribcage.report.charts import COLOURS
 from ribcage.report.dots import Dot, Group, dots
+from ribcage.report.figures import Figure
 from ribcage.report.outcome import Experiment, Import, best_of, few, tested
 from ribcage.report.sections import Table
 from ribcage.words import plural
@@ -64,12 +66,12 @@ def results(
         {
             "title": title,
             "sentence": weighting.sentence(group, comparison["pairs"]),
-            "figures": curves.figures(group),
+            "figures": curves.figures(group, title),
         }
-        for title, group in groups
+        for title, group in sorted(groups, key=lambda one: best not in one[1])
     ]
     if imports:
-        pairs.append({"title": IMPORTED, "sentence": "", "figures": curves.figures(list(imports))})  # fmt: skip
+        pairs.append({"title": IMPORTED, "sentence": "", "figures": curves.figures(list(imports), IMPORTED)})  # fmt: skip
     return {
         "words": WORDS,
         "sentence": _sentence(best),
@@ -77,12 +79,13 @@ def results(
         "legend_note": f"After {COLOURS} experiments the colours come again, as broken lines."
         if len(judged) > COLOURS
         else "",
+        "how": [(curves.NAMES[kind], said) for kind, said in curves.HOW.items()],
         "pairs": pairs,
         "small": [
             {
                 "title": f"{curves.NAMES[kind]} of each finding: {', '.join(e['name'] for e in first)}",
-                "sentence": f"One picture a finding, with 95 % bands; the values are those of {' and '.join(e['name'] for e in first)}{', in this order' if len(first) > 1 else ''}.",
-                "figures": curves.small(first, kind),
+                "sentence": _small_sentence(first),
+                "figures": curves.small(judged, kind, first),
             }
             for kind in ("roc", "pr")
         ],
@@ -105,7 +108,15 @@ def _groups(experiments: list[Experiment]) -> list[tuple[str, list[Experiment]]]
             return [(IMPORTED, experiments)]
         settings = experiment["settings"]
         found.setdefault((settings["size_px"], settings["view"]), []).append(experiment)
-    return [(f"{size} px, {VIEWS.get(view, view)}", found[size, view]) for size, view in sorted(found)]  # fmt: skip
+    return [(f"{size} px, {VIEWS.get(view, view)}", found[size, view]) for size, view in found]  # fmt: skip
+
+
+def _small_sentence(shown: list[Experiment]) -> str:
+    fitted = any(tested(e)[finding]["at"] for e in shown for finding in FINDINGS)
+    return (
+        f"One picture a finding, with 95 % bands; the values are those of {' and '.join(e['name'] for e in shown)}{', in this order' if len(shown) > 1 else ''}."
+        + (" The rings are what the thresholds that were fitted on validation reach on these films." if fitted else "")
+    )  # fmt: skip
 
 
 def _sentence(best: Experiment) -> str:
@@ -138,7 +149,7 @@ def _blind_sentence(baseline: dict[str, Any] | None) -> str:
     return "“Without looking” is the model that knows view, age, sex and follow-up alone."
 
 
-def _areas(best: Experiment, baseline: dict[str, Any] | None, metric: str) -> dict[str, Any]:
+def _areas(best: Experiment, baseline: dict[str, Any] | None, metric: str) -> Figure:
     """A dot a finding: the best experiment, above the model that never looks."""
     groups, clear, judged = [], 0, 0
     for name in (*FINDINGS, "macro"):
@@ -149,7 +160,7 @@ def _areas(best: Experiment, baseline: dict[str, Any] | None, metric: str) -> di
         if name == "macro" and len(few(tested(best))) == len(FINDINGS):
             groups.append(Group(name, [], "too few patients"))
             continue
-        found = [dot_of(best["name"], seen, best["style"])]
+        found = [dot_of(best["name"], seen, best["style"], best["name"])]
         blind = None if baseline is None else baseline[name][metric]
         if blind is not None and blind["value"] is not None:
             found.append(dot_of("without looking", blind, "plain"))
@@ -165,17 +176,22 @@ def _areas(best: Experiment, baseline: dict[str, Any] | None, metric: str) -> di
         title += " and the model that never looks"
     if judged:
         caption += f" {best['name']} lies clear of it, interval beside interval, for {clear} of {plural(judged, 'finding')}."
-    return {
-        "chart": dots(groups, what, title, 0.5 if metric == "auroc" else None),
-        "caption": caption,
-    }
+    drawn = dots(groups, what, title, 0.5 if metric == "auroc" else None)
+    return Figure(f"{metric}-of-each-finding", drawn, caption)
 
 
-def dot_of(name: str, row: Mapping[str, Any], style: str) -> Dot:
-    """A metric's row as a dot with its interval."""
+def dot_of(name: str, row: Mapping[str, Any], style: str, experiment: str = "") -> Dot:
+    """A metric's row as a dot with its interval.
+
+    Args:
+        name: for the hover text.
+        row: value, low, high.
+        style: class of the style sheet.
+        experiment: whose value it is; empty for what experiments are held against.
+    """
     ends = (np.nan if row[end] is None else float(row[end]) for end in ("low", "high"))
     low, high = ends
-    return Dot(name, float(row["value"]), low, high, style)
+    return Dot(name, float(row["value"]), low, high, style, experiment)
 
 
 def _by_finding(
@@ -188,7 +204,8 @@ def _by_finding(
     rows = []
     for name in (*FINDINGS, "macro", "micro"):
         counted = first[name][metric]
-        row = [name, *(f"{counted[k]:,}" for k in ("positives", "negatives", "patients"))]
+        counts = ("positives", "negatives", "patients")
+        row = [name, *(NONE if name == "macro" else f"{counted[k]:,}" for k in counts)]
         if metric == "ap":
             row.append(number(counted["prevalence"]))
         cells = [scores[name][metric] for scores in columns]

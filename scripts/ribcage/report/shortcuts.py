@@ -14,6 +14,8 @@ GOES_WITH = 0.60
 """A mark goes with a finding where its AUROC as a prediction is this, or 1 minus this."""
 DROP = 0.10
 """By how much the AUROC must fall, at least, where finding and mark part."""
+VERDICT = 3
+"""Its column."""
 LEANS, NO_SIGN = "leans on it", "no sign"
 UNSURE = "perhaps: too few films to be sure"
 UNTOLD = "too few films break the link to tell"
@@ -67,14 +69,16 @@ def section(experiments: list[Experiment]) -> dict[str, Any]:
             if said == LEANS:
                 leaning.append(f"{experiment['name']} leans on {mark} for {finding}: {_lean(mark, pair)}")  # fmt: skip
     header = [
-        "mark", "finding", "experiment", "bears it: positives", "negatives", "AUROC of the mark alone",
-        "AUROC: all films", "without the mark", "broken", "drop", "broken: positives / negatives", "verdict",
+        "mark", "finding", "experiment", "verdict", "bears it: positives", "negatives", "AUROC of the mark alone",
+        "AUROC: all films", "without the mark", "broken", "drop", "broken: positives / negatives",
     ]  # fmt: skip
     return {
-        "sentence": _sentence(len(marks), len(listed), len(leaning), [row[-1] for row in rows]),
+        "sentence": _sentence(
+            len(marks), len(listed), len(leaning), [row[VERDICT] for row in rows]
+        ),
         "leaning": leaning,
         "rule": RULE if marks else "",
-        "table": Table(header, rows, text=(0, 1, 2, 11)),
+        "table": Table(header, rows, text=(0, 1, 2, VERDICT)),
     }
 
 
@@ -103,13 +107,13 @@ def _row(mark: str, finding: str, experiment: str, pair: Pair, said: str) -> lis
         mark,
         finding,
         experiment,
+        said,
         f"{100 * pair['share_of_positives']:.0f} %",
         f"{100 * pair['share_of_negatives']:.0f} %",
         *(_area(pair[name]) for name in ("mark_alone", "all", "without_mark")),
         NONE if broken["value"] is None else span(broken),
         NONE if pair["drop"]["value"] is None else change(pair["drop"]),
         f"{broken['positives']:,} / {broken['negatives']:,}",
-        said,
     ]
 
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from ribcage.findings import FINDINGS
 from ribcage.report.cells import (
@@ -18,6 +17,7 @@ from ribcage.report.cells import (
     withheld,
 )
 from ribcage.report.dots import Dot, Group, dots
+from ribcage.report.figures import Drawing, Figure
 from ribcage.report.groups import HOW, Row, gap_of, gaps, judged, named, rows_of, shown, titled
 from ribcage.report.outcome import Experiment, best_of, tested, two_splits
 from ribcage.report.results import dot_of
@@ -45,10 +45,10 @@ def section(experiments: list[Experiment]) -> dict[str, Any]:
     figures = []
     if own:
         chart = _chart(experiments, areas, "gap", "AUROC of the group less that of the others", 0)
-        figures.append({"chart": chart, "caption": _gap_caption(own, best["name"])})
+        figures.append(Figure("gaps-by-group", chart, _gap_caption(own, best["name"])))
     if missed:
         chart = _chart(experiments, misses, "value", "share of findings missed", _overall(best))
-        figures.append({"chart": chart, "caption": _miss_caption(missed, best)})
+        figures.append(Figure("missed-by-group", chart, _miss_caption(missed, best)))
     found = _gaps(own)
     return {
         "name": best["name"],
@@ -84,7 +84,7 @@ def _chart(
     what: str,
     label: str,
     guide: float | None,
-) -> Markup:
+) -> Drawing:
     groups: list[Group] = []
     heading = ""
     for variable, group in _order(by_name[experiments[0]["name"]]):
@@ -125,7 +125,8 @@ def _row_of(
         elif drawn["value"] is None:
             why = "undefined"
         else:
-            found.append(dot_of(f"{experiment['name']}, {group}", drawn, experiment["style"]))
+            name = experiment["name"]
+            found.append(dot_of(f"{name}, {group}", drawn, experiment["style"], name))
     return Group(group, found, "" if found else why)
 
 
@@ -145,7 +146,7 @@ def _sentence(rows: list[Row], name: str) -> str:
     return (
         f"{start} The largest sure gap is at {named(large)}: macro AUROC {span(large)}, "
         f"{change(gap_of(large))} against the others. {plural(len(sure), 'gap')} of {len(macro)} "
-        f"{'leaves' if len(sure) == 1 else 'leave'} out zero; chance alone would do that for about {CHANCE * len(macro):.1f}."
+        f"{'is' if len(sure) == 1 else 'are'} larger than chance; chance alone would make about {CHANCE * len(macro):.1f} seem so."
     )
 
 
@@ -155,7 +156,9 @@ def _gap_caption(rows: list[Row], name: str) -> str:
     if not macro:
         return f"{start} All groups are too small."
     low = min(macro, key=lambda row: row["gap"])
-    return f"{start} {name} fares worst at {named(low)}: {change(gap_of(low))}."
+    if is_sure(gap_of(low)):
+        return f"{start} {name} fares worst at {named(low)}: {change(gap_of(low))}."
+    return f"{start} The lowest is {named(low)}: {change(gap_of(low))}{_no_more([low])}."
 
 
 def _miss_caption(rows: list[Row], best: Experiment) -> str:
@@ -168,7 +171,17 @@ def _miss_caption(rows: list[Row], best: Experiment) -> str:
     if not macro:
         return f"{start} All groups are too small."
     most, least = (take(macro, key=lambda row: row["value"]) for take in (max, min))
-    return f"{start} Most are missed at {named(most)}, {span(most)}; fewest at {named(least)}, {span(least)}."
+    if any(is_sure(gap_of(row)) for row in macro):
+        return f"{start} Most are missed at {named(most)}, {span(most)}; fewest at {named(least)}, {span(least)}."
+    return (
+        f"{start} The highest share is at {named(most)}, {span(most)}, the lowest at {named(least)}, "
+        f"{span(least)}{_no_more(macro)}."
+    )
+
+
+def _no_more(rows: list[Row]) -> str:
+    """Said where no gap is sure, if their intervals are known."""
+    return ", no more than chance may do" if any(row["gap_low"] is not None for row in rows) else ""
 
 
 def _macro(areas: list[Row], misses: list[Row]) -> Table:
@@ -202,8 +215,8 @@ def _gaps(rows: list[Row]) -> dict[str, Any]:
     header = ["finding", "group", "positives", "patients", "AUROC", "against the others"]
     most = f"; the {MOST_GAPS} largest are shown" if len(sure) > MOST_GAPS else ""
     return {
-        "sentence": f"Of {plural(len(found), 'gap')} of a finding between a group and the others, {len(sure):,} {'leaves' if len(sure) == 1 else 'leave'} out zero{most}. "
-        f"Chance alone would do that for about {CHANCE * len(found):.0f}: take a single one as a question, not as an answer.",
+        "sentence": f"Of {plural(len(found), 'gap')} of a finding between a group and the others, {len(sure):,} {'is' if len(sure) == 1 else 'are'} larger than chance{most}. "
+        f"Chance alone would make about {CHANCE * len(found):.0f} seem so: take a single one as a question, not as an answer.",
         "table": Table(header, table, text=(0, 1)),
     }
 

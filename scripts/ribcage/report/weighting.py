@@ -99,7 +99,8 @@ def _calibration(weighted: Experiment, plain: Experiment) -> str:
         return "Calibration is undefined."
     start = (
         f"The calibration error is {after['value']:.3f} with the weights and {before['value']:.3f} "
-        f"without, where probabilities without fault would show {number(after.get('expected'))} by chance: "
+        f"without, the mean of the findings, where probabilities without fault would show {number(after.get('expected'))} "
+        f"and {number(before.get('expected'))} by chance: "
     )
     if not _same(after, before):
         return f"{start}means over {after['findings']} and {before['findings']} findings, which do not compare."
