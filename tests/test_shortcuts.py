@@ -124,9 +124,10 @@ def test_what_there_is_to_say_is_said():
         "some leans on drain for Mass: AUROC 0.900 on all films, 0.700 on those without drain, "
         "0.300 on the 30 positives and 30 negatives that break the link."
     ]
-    assert leaning["table"].rows[0][-2:] == ["30 / 30", "leans on it"]
+    row = leaning["table"].rows[0]
+    assert row[-1] == "30 / 30" and row[shortcuts.VERDICT] == "leans on it"
     rare = shortcuts.section([experiment({"drain": {"Mass": pair(0.3, patients=1)}})])
-    assert rare["table"].rows[0][5:9] == ["too few: 1 patient"] * 3 + ["0.300"]
+    assert rare["table"].rows[0][6:10] == ["too few: 1 patient"] * 3 + ["0.300"]
     assert "In 1 case too few patients have the finding" in rare["sentence"]
     assert not rare["leaning"]
 
