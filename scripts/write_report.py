@@ -32,6 +32,7 @@ from ribcage.report import (
     validity,
 )
 from ribcage.report import lungs as lung_section
+from ribcage.report.cams import Cams, read
 from ribcage.report.cards import Pool
 from ribcage.report.charts import style_of
 from ribcage.report.datasheet import datasheet
@@ -159,6 +160,7 @@ def main(
     seen = [{"name": m["name"], **m["config"]["seen"]} for e in experiments for m in e["models"]]
     best = outcome.best_of(experiments)
     assert best is not None  # the schema asks for an experiment
+    leaning = shortcuts.section(experiments)
     parts: dict[str, Any] = dict(
         title=title,
         contents=CONTENTS,
@@ -190,14 +192,15 @@ def main(
             bool((facts["certificate"]["official_test"] or {}).get("whole")),
             meta["labels_version"],
         ),
-        shortcuts=shortcuts.section(experiments),
-        validity=validity.section(experiments, facts),
+        shortcuts=leaning,
+        validity=validity.section(experiments, facts, leaning["sentence"]),
         resources=resources.section(experiments),
         provenance=provenance.section(experiments, meta, tables, settings),
         datasheet=datasheet(facts),
     )
+    every = [read(experiment) for experiment in experiments]
     for others in range(len(experiments) - 1, -1, -1):
-        parts |= with_films(experiments, kept, settings["source"]["kind"], beside, others)
+        parts |= with_films(experiments, every, kept, settings["source"]["kind"], beside, others)
         page = render("page.html", **parts)
         size = len(page.encode()) / 1e6
         if size <= max_mb:
@@ -218,6 +221,7 @@ def main(
 
 def with_films(
     experiments: list[outcome.Experiment],
+    every: Sequence[Cams],
     kept: pd.DataFrame,
     source_kind: str,
     beside: Sequence[outcome.Import],
@@ -227,6 +231,7 @@ def with_films(
 
     Args:
         experiments: in the order of params.yaml.
+        every: their maps, in the same order.
         kept: the kept images.
         source_kind: phantom, local or nih.
         beside: the imports that stand beside the experiments.
@@ -234,11 +239,11 @@ def with_films(
             leaves room for no more.
     """
     pool = Pool()
-    films = explanation.disagreements(experiments, kept, pool)
+    films = explanation.disagreements(experiments, every, kept, pool)
     return {
         "experts": experts.section(experiments, films, PUBLISHED_BOUNDS, source_kind, beside),
         "explanation": explanation.section(
-            experiments, kept, published_boxes(), source_kind, pool, others
+            experiments, every, kept, published_boxes(), source_kind, pool, others
         ),
         "pool": pool.films.values(),
     }

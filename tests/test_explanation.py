@@ -55,7 +55,8 @@ def judged(folder, **changes):
 def section(those, images=("a.png",), kind="phantom", others=9):
     pool = cards.Pool()
     people = people_of(images)
-    found = explanation.section(those, people, published_boxes(), kind, pool, others)
+    every = [cams.read(one) for one in those]
+    found = explanation.section(those, every, people, published_boxes(), kind, pool, others)
     page = render("sections_explanation.html", explanation=found)
     page += render("pool.html", pool=pool.films.values())
     return found, html.unescape(page), page
@@ -330,7 +331,8 @@ def test_films_on_which_experts_disagree_have_a_gallery_of_their_own(tmp_path):
     rows[1] |= {"expert": False, "expert_question": "Mass"}
     those = [experiment(tmp_path, shown=rows)]
     pool = cards.Pool()
-    (card,) = explanation.disagreements(those, people_of(["a.png", "b.png"]), pool)
+    every, people = [cams.read(one) for one in those], people_of(["a.png", "b.png"])
+    (card,) = explanation.disagreements(those, every, people, pool)
     assert dict(card["facts"])["experts"] == "not seen" and list(pool.films) == ["b.png"]
     found, _, _ = section(those, ("a.png", "b.png"))
     assert found["gallery"]["count"] == 1

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ribcage.findings import FINDINGS
-from ribcage.report import cams, doubts, overlap, pointing
+from ribcage.report import doubts, overlap, pointing
 from ribcage.report.cams import NAMES, Cams
 from ribcage.report.cards import KINDS, OUTCOMES, Pool, cards, kind_of
 from ribcage.report.outcome import Experiment, best_of
@@ -35,6 +35,7 @@ MEANINGS = {
 
 def section(
     experiments: list[Experiment],
+    every: Sequence[Cams],
     curated: pd.DataFrame,
     published: Sequence[dict[str, Any]],
     source_kind: str,
@@ -45,13 +46,13 @@ def section(
 
     Args:
         experiments: in the order of params.yaml.
+        every: their maps, in the same order.
         curated: the kept images.
         published: of `literature.published_boxes`.
         source_kind: phantom, local or nih.
         pool: of the page's films; those of the gallery are taken in.
         others: of so many experiments besides the best the maps are shown.
     """
-    every = [cams.read(experiment) for experiment in experiments]
     best = _best(experiments, every)
     return {
         "sentence": pointing.sentence(best),
@@ -198,17 +199,18 @@ def _form(shown: list[dict[str, Any]], best: str) -> list[dict[str, Any]]:
 
 
 def disagreements(
-    experiments: list[Experiment], curated: pd.DataFrame, pool: Pool
+    experiments: list[Experiment], every: Sequence[Cams], curated: pd.DataFrame, pool: Pool
 ) -> list[dict[str, Any]]:
     """Cards of the films of the best experiment on which radiologists and labels differ.
 
     Args:
         experiments: in the order of params.yaml.
+        every: their maps, in the same order.
         curated: the kept images.
         pool: of the page's films.
     """
     best = best_of(experiments)
     assert best is not None  # the schema asks for an experiment
-    one = cams.read(best)
+    one = _best(experiments, every)
     rows = one.rows[one.rows["why"] == DISAGREE]
     return cards(one, rows, curated.set_index("image"), best["curves"], pool)

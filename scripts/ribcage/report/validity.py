@@ -10,17 +10,17 @@ from ribcage.report.experts import SOURCES
 from ribcage.report.groups import gap_of, gaps, rows_of
 from ribcage.report.leaks import audited
 from ribcage.report.outcome import Experiment, best_of, can_tell, few, tested
-from ribcage.report.shortcuts import section as shortcuts
 from ribcage.report.strata import CHANCE
 from ribcage.words import plural
 
 
-def section(experiments: list[Experiment], facts: Facts) -> dict[str, Any]:
+def section(experiments: list[Experiment], facts: Facts, leaning: str) -> dict[str, Any]:
     """Each check in one line: what it asks, and what was found.
 
     Args:
         experiments: in the order of params.yaml.
         facts: of describe_data.
+        leaning: the sentence of the section on shortcuts.
     """
     best = best_of(experiments)
     assert best is not None  # the schema asks for an experiment
@@ -60,7 +60,7 @@ def section(experiments: list[Experiment], facts: Facts) -> dict[str, Any]:
             "shortcuts",
             "Shortcuts",
             "Does a network read drains and tokens in place of the finding?",
-            shortcuts(experiments)["sentence"],
+            leaning,
         ),
         (
             "experts",
